@@ -1,0 +1,1 @@
+"""greenmicro: message-driven services in Python on RabbitMQ, on gevent, kombu and amqp."""

@@ -1,0 +1,1 @@
+"""What users declare of RabbitMQ: names, listeners, producers; the standard library only."""

@@ -1,0 +1,1 @@
+"""RabbitMQ through kombu and amqp; the only place that knows either."""

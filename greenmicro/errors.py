@@ -1,0 +1,83 @@
+"""The error tree: who must act decides the type.
+
+GreenmicroError
+  ConfigError             the developer: the service is put together wrongly; nothing was started
+  PayloadError            the sender: a body that cannot become a payload, or the other way round
+    ContentRefusedError   ... because its content type or encoding is not accepted
+  BrokerError             the operator: the broker refuses us for good
+  PublishError            the publisher: the message is not known to be safe with the broker
+    UnroutableError       ... since no queue takes it
+    RefusedError          ... since the broker refused it
+    UnconfirmedError      ... since no answer came in time; it may have arrived
+    StoppingError         ... since the service has stopped
+  StopTimeoutError        the operator: work was still running at the stop's deadline
+TargetTimeoutError        the target: it ran longer than its limit (a BaseException)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class GreenmicroError(Exception):
+    """Base of all errors that greenmicro raises, time limits aside."""
+
+
+class ConfigError(GreenmicroError):
+    """The service is put together wrongly; every fault that was found is listed.
+
+    Args:
+        faults: One sentence each: what was wanted, what was found, and where.
+    """
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__(*faults)
+        self.faults: Sequence[str] = faults
+
+    def __str__(self) -> str:
+        if len(self.faults) == 1:
+            return self.faults[0]
+        return ''.join(f'\n  - {fault}' for fault in self.faults)
+
+
+class PayloadError(GreenmicroError, ValueError):
+    """A body that cannot become a payload, or a payload that cannot become a body."""
+
+
+class ContentRefusedError(PayloadError):
+    """A body of a content type or encoding that is not accepted; it was not looked into."""
+
+
+class BrokerError(GreenmicroError):
+    """The broker refuses us for good: password, virtual host, permission, other arguments."""
+
+
+class PublishError(GreenmicroError):
+    """The message is not known to be safe with the broker."""
+
+
+class UnroutableError(PublishError):
+    """No queue takes the message, though one was demanded (`mandatory`); it is gone."""
+
+
+class RefusedError(PublishError):
+    """The broker refused the message (a full queue, a permission); it was not stored."""
+
+
+class UnconfirmedError(PublishError):
+    """No confirm came before the deadline; the message may or may not have arrived."""
+
+
+class StoppingError(PublishError):
+    """The service has stopped; the message was not sent."""
+
+
+class StopTimeoutError(GreenmicroError):
+    """Work was still running at the stop's deadline; it was interrupted and given back."""
+
+
+class TargetTimeoutError(BaseException):
+    """A target ran longer than its time limit.
+
+    A BaseException, so that a target's `except Exception` does not swallow it.
+    """

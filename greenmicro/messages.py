@@ -1,0 +1,172 @@
+"""The frozen values that travel: Message in, Outcome and Settlement back, Publication out.
+
+They are named tuples: one is built for every message, and a frozen dataclass of this size costs
+five times as much to build.
+"""
+
+from __future__ import annotations
+
+import enum
+import traceback as tracebacks
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+#: Shared by all messages without headers; a plain dict, as it has to cross the pipe.
+EMPTY: Mapping[str, Any] = {}
+
+#: A traceback in a header is capped: at 200 kB of headers the broker drops the connection (501).
+TRACEBACK_LIMIT = 8_000
+MESSAGE_LIMIT = 1_000
+
+
+class Message(NamedTuple):
+    """One message as it came from a broker, or as an entrypoint made it; never decoded here.
+
+    Attributes:
+        body: The raw body.
+        properties: AMQP basic properties by their names in the specification (`content_type`,
+            `message_id`, `correlation_id`, `reply_to`, `timestamp`, ...), headers aside.
+        headers: The application headers.
+        exchange: Where it was published.
+        routing_key: With which routing key.
+        queue: The queue that it was read from; '' when it came from no broker.
+        redelivered: Whether the broker says that it was delivered before.
+        unreadable: The raw property bytes when they cannot be read; else None.
+        delivery: The broker's own handle; opaque, and it stays in the parent process.
+    """
+
+    body: bytes
+    properties: Mapping[str, Any] = EMPTY
+    headers: Mapping[str, Any] = EMPTY
+    exchange: str = ''
+    routing_key: str = ''
+    queue: str = ''
+    redelivered: bool = False
+    unreadable: bytes | None = None
+    delivery: Any = None
+
+    @property
+    def message_id(self) -> str | None:
+        """The sender's id of the message, if it gave one."""
+        return self.properties.get('message_id')
+
+    def __repr__(self) -> str:
+        # Bodies and headers carry personal data and tokens; a log line must not.
+        return (
+            f'<Message {self.message_id or "without id"} from {self.queue or "no queue"}, '
+            f'routing key {self.routing_key!r}, {len(self.body)} bytes>'
+        )
+
+
+class Reason:
+    """Why a message failed: the step of the pipeline that did not get through."""
+
+    UNREADABLE = 'unreadable properties'
+    REFUSED = 'content type refused'
+    UNDECODABLE = 'undecodable body'
+    TRANSLATOR = 'translator error'
+    TARGET_NOT_FOUND = 'target not found'
+    DEPENDENCY = 'dependency error'
+    TARGET = 'target error'
+    TIMEOUT = 'time limit'
+    WORKER_LOST = 'worker lost'
+
+
+class Failure(NamedTuple):
+    """Why a message failed, as text: it crosses the pipe from a child and ends in headers.
+
+    Attributes:
+        reason: One of the `Reason` values.
+        error: The error's class, dotted (`builtins.ValueError`), and its message.
+        lineage: The dotted names of the error's class and of all its bases, nearest first.
+        traceback: The formatted traceback, capped.
+    """
+
+    reason: str
+    error: str
+    lineage: tuple[str, ...] = ()
+    traceback: str = ''
+
+    @classmethod
+    def of(cls, reason: str, exception: BaseException) -> Failure:
+        """Describe an exception, however ill-behaved: one whose `__str__` raises is described too.
+
+        Args:
+            reason: The step that failed, a `Reason` value.
+            exception: What was raised there.
+        """
+        lineage = tuple(f'{c.__module__}.{c.__qualname__}' for c in type(exception).__mro__)
+        text = _safely(str, exception)[:MESSAGE_LIMIT]
+        trace = _safely(lambda e: ''.join(tracebacks.format_exception(e)), exception)
+        return cls(reason, f'{lineage[0]}: {text}', lineage[:-1], _middle_cut(trace))
+
+
+def _safely(describe: Any, exception: BaseException) -> str:
+    try:
+        return str(describe(exception))
+    except Exception as fault:
+        return f'<not printable: {type(fault).__name__} while describing it>'
+
+
+def _middle_cut(text: str) -> str:
+    if len(text) <= TRACEBACK_LIMIT:
+        return text
+    half = TRACEBACK_LIMIT // 2
+    return f'{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}'
+
+
+class Outcome(NamedTuple):
+    """What became of a message in its worker.
+
+    Attributes:
+        ran: Whether the attempt counts; False when it was given up before or during the run.
+        failure: Why it failed; None on success.
+        result: What the target returned; None unless the entrypoint replies.
+    """
+
+    ran: bool
+    failure: Failure | None = None
+    result: Any = None
+
+    @classmethod
+    def failed(cls, failure: Failure) -> Outcome:
+        """An attempt that failed."""
+        return cls(True, failure)
+
+
+#: What an entrypoint that does not reply gets on success.
+SUCCEEDED = Outcome(True)
+#: The message was not run to an end, through no fault of its own.
+NOT_RUN = Outcome(False)
+
+
+class Settlement(enum.Enum):
+    """What the broker is told of a message, once its outcome is known."""
+
+    ACK = 'ack'
+    RETRY = 'retry'
+    DEAD_LETTER = 'dead letter'
+    GIVE_BACK = 'give back'
+
+
+class Publication(NamedTuple):
+    """One message on its way out.
+
+    Attributes:
+        exchange: Where to; '' is the default exchange, which routes to the queue of that name.
+        routing_key: With which routing key.
+        body: The encoded body.
+        properties: AMQP basic properties by name, headers aside; `message_id` is always set.
+        headers: The application headers.
+        mandatory: Whether it is an error if no queue takes it.
+    """
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    properties: Mapping[str, Any] = EMPTY
+    headers: Mapping[str, Any] = EMPTY
+    mandatory: bool = False
+
+    def __repr__(self) -> str:
+        return f'<Publication to {self.exchange!r} with {self.routing_key!r}, {len(self.body)} bytes>'

@@ -1,0 +1,1 @@
+"""Where workers run: the table of modes."""
