@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 #: Shared by all messages without headers; a plain dict, as it has to cross the pipe.
 EMPTY: Mapping[str, Any] = {}
 
+#: How many attempts at a message ended in failure before this delivery.
+ATTEMPT_HEADER = 'greenmicro.attempt'
+MOST_ATTEMPTS = 1_000_000
+
 #: A traceback in a header is capped: at 200 kB of headers the broker drops the connection (501).
 TRACEBACK_LIMIT = 8_000
 MESSAGE_LIMIT = 1_000
@@ -46,6 +50,13 @@ class Message(NamedTuple):
     delivery: Any = None
 
     @property
+    def attempt(self) -> int:
+        """Which attempt at this message is running: one more than its header counts."""
+        made = self.headers.get(ATTEMPT_HEADER, 0)
+        # Anyone can write a header: what is no sensible count is none.
+        return made + 1 if type(made) is int and 0 < made < MOST_ATTEMPTS else 1
+
+    @property
     def message_id(self) -> str | None:
         """The sender's id of the message, if it gave one."""
         return self.properties.get('message_id')
@@ -68,6 +79,7 @@ class Reason:
     TARGET_NOT_FOUND = 'target not found'
     DEPENDENCY = 'dependency error'
     TARGET = 'target error'
+    RESULT = 'result not encodable'
     TIMEOUT = 'time limit'
     WORKER_LOST = 'worker lost'
 

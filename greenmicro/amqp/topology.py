@@ -1,0 +1,113 @@
+"""The names and kinds of exchanges and queues, as nameko puts them on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from greenmicro.retry import DEAD_SUFFIX, dead_queue_name
+
+if TYPE_CHECKING:
+    from greenmicro.settings import Settings
+
+#: AMQP 0-9-1, section 4.2.5.3: a short string has at most 255 bytes.
+NAME_LIMIT = 255
+
+#: A quorum queue drops what was merely given back once its limit is reached (RabbitMQ 4: 20 by
+#: default). Not -1: 3.10 then drops at the first requeue.
+DELIVERY_LIMIT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An exchange.
+
+    Attributes:
+        name: Its name.
+        kind: `topic`, `direct` or `fanout`.
+        durable: Whether it survives a restart of the broker.
+        auto_delete: Whether it goes with its last queue.
+        declared: Whether we declare it; otherwise it has to be there.
+    """
+
+    name: str
+    kind: str = 'topic'
+    durable: bool = True
+    auto_delete: bool = False
+    declared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue.
+
+    Attributes:
+        name: Its name.
+        durable: Whether it survives a restart of the broker.
+        exclusive: Whether it belongs to one connection and goes with it.
+        auto_delete: Whether it goes with its last consumer.
+        arguments: AMQP `x-` arguments.
+    """
+
+    name: str
+    durable: bool = True
+    exclusive: bool = False
+    auto_delete: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A queue to consume from, and what feeds it.
+
+    Attributes:
+        queue: The queue.
+        exchange: What it is bound to; None: it is only fed by the default exchange.
+        routing_key: With which binding key.
+        prefetch: How many messages may be unsettled at once.
+    """
+
+    queue: Queue
+    exchange: Exchange | None
+    routing_key: str
+    prefetch: int
+
+
+def event_exchange(source_service: str, settings: Settings) -> Exchange:
+    """Return the exchange that a service publishes its events on."""
+    how = settings.declare_exchanges
+    return Exchange(f'{source_service}.events', auto_delete=how == 'auto_delete', declared=how != 'never')
+
+
+def event_queue_name(source_service: str, event_name: str, service: str, target: str) -> str:
+    """Return the name of the queue that the replicas of a service share for an event.
+
+    Args:
+        source_service: Who publishes the event.
+        event_name: The event, or a topic pattern.
+        service: The listening service.
+        target: Dotted path of the target; its last part goes into the name, so that a module can be
+            renamed without stranding what waits in the queue.
+    """
+    return f'evt-{source_service}-{event_name}--{service}.{target.rpartition(".")[2]}'
+
+
+def queue_of_type(name: str, queue_type: str | None) -> Queue:
+    """Return a durable queue of a type; None leaves the type to the broker and declares no arguments."""
+    if queue_type is None:
+        return Queue(name)
+    arguments: dict[str, Any] = {'x-queue-type': queue_type}
+    if queue_type == 'quorum':
+        arguments['x-delivery-limit'] = DELIVERY_LIMIT
+    return Queue(name, arguments=arguments)
+
+
+def name_fault(queue: str) -> str | None:
+    """Return a sentence if a queue's name, or that of its dead queue, is too long; else None."""
+    length = len(dead_queue_name(queue).encode())
+    if length <= NAME_LIMIT:
+        return None
+    return (
+        f'queue name {queue!r}: with its dead queue it has {length} bytes, at most {NAME_LIMIT} are possible'
+    )

@@ -1,0 +1,103 @@
+"""The contract of a broker: what services ask of RabbitMQ, and of the one inside the process."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from greenmicro.amqp.topology import Exchange, Subscription
+from greenmicro.messages import Message, Outcome, Publication, Settlement
+
+#: Takes one message; returns at once and never raises.
+Receive = Callable[[Message], None]
+
+
+class Consumer(ABC):
+    """One subscription's side of a broker.
+
+    Every message that it delivered is settled exactly once. Deliveries and settlements happen on the
+    hub; no method here blocks it or raises for a lost connection.
+    """
+
+    @abstractmethod
+    def begin(self, message: Message) -> bool:
+        """Say whether a message is still ours, just before a worker starts it.
+
+        Returns:
+            False when its channel was lost before it started: the broker delivers it again, so it is
+            dropped here, and is not settled.
+        """
+
+    @abstractmethod
+    def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
+        """Tell the broker what became of a message; returns at once.
+
+        - ACK: done, the broker forgets it.
+        - DEAD_LETTER: published to the dead queue (confirmed, mandatory), then acked. While the dead
+          queue cannot be written the message stays unsettled, and is tried again.
+        - GIVE_BACK: back to its queue, for anyone. Given back messages go out only once the broker has
+          agreed to deliver no more (`Broker.stop`), or they would come straight back.
+        """
+
+
+class Broker(ABC):
+    """Where messages come from and go to.
+
+    Its life: `declare` and `subscribe`, then `start`, then any number of `publish` from any greenlet,
+    then `stop` (deliver no more), settle what was delivered, then `close`.
+    """
+
+    @abstractmethod
+    def declare(self, exchange: Exchange) -> None:
+        """Have an exchange declared before anything is published; before `start`."""
+
+    @abstractmethod
+    def subscribe(self, subscription: Subscription, receive: Receive) -> Consumer:
+        """Have a queue declared, bound and consumed from; before `start`.
+
+        Args:
+            subscription: The queue, what feeds it, and the prefetch.
+            receive: Called on the hub for each message.
+        """
+
+    @abstractmethod
+    def start(self, on_fatal: Callable[[Exception], None]) -> None:
+        """Connect in the background, declare, consume; an absent broker is waited for.
+
+        Args:
+            on_fatal: Called at most once, when the broker refuses us before it was ever reached for
+                good (password, virtual host, arguments that differ); with a BrokerError.
+        """
+
+    @abstractmethod
+    def wait_ready(self, timeout_s: float | None = None) -> bool:
+        """Wait until every subscription is consuming and publishing is possible.
+
+        Returns:
+            Whether that is so; False when the time is over.
+        """
+
+    @abstractmethod
+    def publish(self, publication: Publication) -> None:
+        """Publish, and return when the broker has confirmed it; blocks the calling greenlet only.
+
+        Raises:
+            UnroutableError: It was mandatory and no queue takes it.
+            RefusedError: The broker refused it.
+            UnconfirmedError: No confirm came within the settings' `confirm_timeout_s`.
+            StoppingError: The broker is closed.
+        """
+
+    @abstractmethod
+    def stop(self, timeout_s: float) -> None:
+        """Deliver no more: returns once the broker has agreed, or its connection is lost.
+
+        Publishing and settling go on.
+        """
+
+    @abstractmethod
+    def close(self, timeout_s: float) -> None:
+        """Send the settlements that wait, then let go of everything.
+
+        What is not settled by then goes back to its queue.
+        """

@@ -1,0 +1,86 @@
+"""Dependency: what a target is given beside its payload, entered before the call and left after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from greenmicro.messages import Message, Publication
+
+if TYPE_CHECKING:
+    from greenmicro.settings import Settings
+
+#: Publishes, and returns once the broker has confirmed.
+Publish = Callable[[Publication], None]
+
+
+class WorkerContext:
+    """What translators, dependencies and workers may know of the message that they serve.
+
+    Attributes:
+        message: The raw message, with its headers and properties.
+        entrypoint: The name of the entrypoint that received it, as the start log shows it.
+        settings: The service's settings.
+        publish: Sends a `Publication`; returns once the broker has confirmed it.
+    """
+
+    __slots__ = ('entrypoint', 'message', 'publish', 'settings')
+
+    def __init__(self, message: Message, entrypoint: str, settings: Settings, publish: Publish) -> None:
+        self.message = message
+        self.entrypoint = entrypoint
+        self.settings = settings
+        self.publish = publish
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt at this message is running; 1 for the first."""
+        return self.message.attempt
+
+    def __repr__(self) -> str:
+        return f'<WorkerContext of {self.message!r} at {self.entrypoint}>'
+
+
+class Dependency:
+    """Something a target needs: a session, a client, a producer.
+
+    All hooks run where the worker runs: in a greenlet of the service, or in a child process. In
+    process modes an instance is pickled once, at start, so its constructor only assigns plain values
+    and `setup_worker` opens what cannot be pickled.
+
+    Example:
+        >>> class Connected(Dependency):
+        ...     def __init__(self, path):
+        ...         self.path = path
+        ...     def provide(self, context):
+        ...         connection = sqlite3.connect(self.path)
+        ...         with connection:           # commits, or rolls back when the target raises
+        ...             yield connection
+        ...         connection.close()
+    """
+
+    def setup_worker(self) -> None:
+        """Prepare what all messages share; once per worker process, before the first message.
+
+        Raises:
+            Exception: Anything; the service then does not start.
+        """
+
+    def teardown_worker(self) -> None:
+        """Release what `setup_worker` opened; once per worker process, after the last message."""
+
+    def provide(self, context: WorkerContext) -> Iterator[Any]:
+        """Yield once what the target gets; a generator function.
+
+        What stands before the `yield` runs before the target, what stands after it when the target has
+        ended. If the target raised, the exception is raised at the `yield`; it cannot be swallowed
+        there. An error on leaving fails the message.
+
+        Args:
+            context: The message and the place it runs in.
+
+        Yields:
+            The value that is passed to the target under the dependency's name.
+        """
+        raise NotImplementedError(f'{type(self).__name__} has no provide()')
+        yield  # a generator function, like those that take its place

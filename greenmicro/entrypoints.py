@@ -1,0 +1,194 @@
+"""Entrypoint and TimeEntrypoint: what triggers a route. They know no broker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from greenmicro import codecs
+from greenmicro.messages import Message, Outcome, Settlement
+from greenmicro.routes import Route
+
+if TYPE_CHECKING:
+    from greenmicro.brokers.base import Broker
+    from greenmicro.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Service(Protocol):
+    """What a running service lends its entrypoints.
+
+    Attributes:
+        settings: The validated settings.
+        broker: Where brokers' entrypoints subscribe and publish.
+        prefetch: How many messages one subscription may hold unsettled.
+    """
+
+    settings: Settings
+    broker: Broker
+    prefetch: int
+
+    def submit(self, entrypoint: Entrypoint, message: Message) -> None:
+        """Hand a message to the workers; returns at once."""
+
+    def spawn(self, function: Callable[..., None], *args: Any) -> None:
+        """Run a function in a greenlet until the service stops; a crash in it stops the service."""
+
+    def every(self, interval_s: float, tick: Callable[[], None], eager: bool) -> None:
+        """Call a function at each multiple of an interval, from now until the service stops."""
+
+
+class Entrypoint:
+    """A trigger: it receives messages, has its route run, and is told what became of each.
+
+    Subclass it for a trigger of your own. Its life: the constructor only assigns; `setup` is told of
+    the service; `start` begins to receive; `stop` takes no more; `settle` is still called for what was
+    received. All of them run on the service's hub and must not block it.
+
+    Args:
+        route: What each message goes through.
+
+    Example:
+        >>> class FolderEntrypoint(Entrypoint):
+        ...     def __init__(self, path, route):
+        ...         super().__init__(route)
+        ...         self.path = path
+        ...     def start(self):
+        ...         self.service.spawn(self.watch)
+        ...     def watch(self):
+        ...         while True:
+        ...             for name in os.listdir(self.path):
+        ...                 os.rename(f'{self.path}/{name}', f'{self.path}/../{name}')
+        ...                 self.receive(self.message({'file': name}))
+        ...             time.sleep(1)
+    """
+
+    #: Whether somebody waits for the target's result; it is then encoded into the outcome.
+    replies = False
+
+    def __init__(self, route: Route | None = None) -> None:
+        self.route: Route = route  # type: ignore[assignment]  # a missing one is a fault, told at start
+
+    def faults(self, settings: Settings) -> Iterator[str]:
+        """Yield a sentence for everything about this entrypoint that cannot work."""
+        route = getattr(self, 'route', None)
+        if isinstance(route, Route):
+            yield from route.faults()
+        else:
+            yield f'wanted a route (route=Route(...)), found {route!r}'
+
+    @property
+    def name(self) -> str:
+        """Its name in logs: its class and its target."""
+        target = getattr(getattr(self, 'route', None), 'target', 'no target')
+        return f'{type(self).__name__} -> {target}'
+
+    def describe(self) -> str:
+        """Say in one line, for the start log, what it listens to."""
+        return self.name
+
+    def setup(self, service: Service) -> None:
+        """Be told of the service, before anything starts; subscribe here."""
+        self.service = service
+
+    def start(self) -> None:
+        """Begin to receive."""
+
+    def stop(self) -> None:
+        """Take no more; what was received is still worked off and settled."""
+
+    def message(self, payload: Any, **headers: Any) -> Message:
+        """Build a message of a payload, for triggers that no broker feeds.
+
+        Raises:
+            PayloadError: The payload cannot be encoded.
+        """
+        body, content_type, content_encoding = codecs.encode(payload)
+        return Message(body, {'content_type': content_type, 'content_encoding': content_encoding}, headers)
+
+    def receive(self, message: Message) -> None:
+        """Have the route run for a message; returns at once."""
+        self.service.submit(self, message)
+
+    def begin(self, message: Message) -> bool:
+        """Say whether a message is still ours to run; asked when a worker takes it up."""
+        return True
+
+    def arguments(self, payload: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Map a payload to the target's arguments; runs in the worker, dependencies come on top."""
+        return (payload,), {}
+
+    def finished(self, message: Message, outcome: Outcome) -> None:
+        """Take an outcome home: the route decides, `settle` carries it out."""
+        settlement = self.route.settlement(message, outcome)
+        if outcome.failure is not None:
+            logger.error(
+                '%s: %r failed (%s), %s: %s\n%s',
+                self.name,
+                message,
+                outcome.failure.reason,
+                'dropped' if settlement is Settlement.ACK else settlement.value,
+                outcome.failure.error,
+                outcome.failure.traceback,
+            )
+        self.settle(message, settlement, outcome)
+
+    def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
+        """Carry a settlement out; called exactly once for each message. Replies go out here."""
+
+
+class TimeEntrypoint(Entrypoint):
+    """Runs its route at each multiple of an interval, by the monotonic clock, without drift.
+
+    The target gets `{'tick': n, 'skipped': k}`: the number of this tick, counted from 1, and how many
+    ticks were skipped so far since the run before was still going on.
+
+    Args:
+        interval_s: Seconds from tick to tick.
+        route: What each tick goes through.
+        eager: Whether the first tick comes at once instead of after one interval.
+
+    Example:
+        >>> TimeEntrypoint(60.0, route=Route('tasks.clean_up'))
+    """
+
+    def __init__(self, interval_s: float, route: Route | None = None, eager: bool = False) -> None:
+        super().__init__(route)
+        self.interval_s = interval_s
+        self.eager = eager
+        self.ticks = 0
+        self.skipped = 0
+        self._running = False
+
+    def faults(self, settings: Settings) -> Iterator[str]:
+        """Yield a sentence for everything about this entrypoint that cannot work."""
+        yield from super().faults(settings)
+        interval = self.interval_s
+        if isinstance(interval, bool) or not isinstance(interval, (int, float)) or not interval > 0:
+            yield f'interval_s: wanted a number of seconds above 0, found {interval!r}'
+
+    def describe(self) -> str:
+        """Say in one line, for the start log, how often it ticks."""
+        return f'every {self.interval_s:g} s -> {self.route.target}'
+
+    def start(self) -> None:
+        """Begin to tick."""
+        self.service.every(self.interval_s, self.tick, self.eager)
+
+    def tick(self) -> None:
+        """Run the route, unless it is still running."""
+        self.ticks += 1
+        if self._running:
+            self.skipped += 1
+            logger.warning(
+                '%s: tick %d skipped, still running (%d so far)', self.name, self.ticks, self.skipped
+            )
+            return
+        self._running = True
+        self.receive(self.message({'tick': self.ticks, 'skipped': self.skipped}))
+
+    def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
+        """Let the next tick run."""
+        self._running = False

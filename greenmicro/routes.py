@@ -1,0 +1,99 @@
+"""Route: what a message goes through, declared once; it builds the worker and decides the settlement."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from greenmicro import targets
+from greenmicro.dependencies import Dependency
+from greenmicro.messages import Message, Outcome, Settlement
+from greenmicro.translators import MessageTranslator
+from greenmicro.workers import Arguments, Place, Worker
+
+#: `on_error` to what a message gets that failed for good.
+ON_ERROR = {'dead_letter': Settlement.DEAD_LETTER, 'drop': Settlement.ACK}
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """A pipeline that ends in one target function.
+
+    Attributes:
+        target: Dotted path `package.module.function`, imported only where the worker runs.
+        dependencies: Name to dependency; the target gets each under its name.
+        translators: Payload translators, in order.
+        worker_class: The `Worker` subclass whose steps are run.
+        on_error: What a failed message gets: `dead_letter`, to the queue's dead queue, or `drop`. Both
+            log it.
+
+    Example:
+        >>> Route('tasks.place_order', dependencies={'producer': Producer()}, on_error='drop')
+    """
+
+    target: str
+    dependencies: Mapping[str, Dependency] = field(default_factory=dict)
+    translators: Sequence[MessageTranslator] = ()
+    worker_class: type[Worker] = Worker
+    on_error: str = 'dead_letter'
+
+    def faults(self) -> Iterator[str]:
+        """Yield a sentence for everything about this route that cannot work; nothing is imported."""
+        fault = targets.check_path(self.target)
+        if fault:
+            yield fault
+        if isinstance(self.dependencies, Mapping):
+            for name, dependency in self.dependencies.items():
+                yield from _dependency_faults(name, dependency)
+        else:
+            yield f'dependencies: wanted a dict of name to dependency, found {_kind(self.dependencies)}'
+        if isinstance(self.translators, Sequence) and not isinstance(self.translators, str):
+            for translator in self.translators:
+                yield from _instance_faults('translator', translator, MessageTranslator)
+        else:
+            yield f'translators: wanted a list of translators, found {_kind(self.translators)}'
+        if not (isinstance(self.worker_class, type) and issubclass(self.worker_class, Worker)):
+            yield f'worker_class: wanted a subclass of Worker, found {_kind(self.worker_class)}'
+        if self.on_error not in ON_ERROR:
+            yield f"on_error: wanted 'dead_letter' or 'drop', found {self.on_error!r}"
+
+    def worker_for(self, entrypoint: str, place: Place, arguments: Arguments | None, replies: bool) -> Worker:
+        """Build the worker that serves an entrypoint in this process."""
+        return self.worker_class(self, entrypoint, place, arguments, replies)
+
+    def settlement(self, message: Message, outcome: Outcome) -> Settlement:
+        """Decide what the broker is told of a message; the only place where that is decided.
+
+        Args:
+            message: The message, whose attempt counts once retries are configured.
+            outcome: What became of it in the worker.
+        """
+        if not outcome.ran:
+            return Settlement.GIVE_BACK
+        if outcome.failure is None:
+            return Settlement.ACK
+        return ON_ERROR[self.on_error]
+
+
+def _dependency_faults(name: Any, dependency: Any) -> Iterator[str]:
+    if not (isinstance(name, str) and name.isidentifier()):
+        yield f'dependency {name!r}: its name has to be an identifier, as the target takes it by keyword'
+    yield from _instance_faults(f'dependency {name!r}', dependency, Dependency)
+    if isinstance(dependency, Dependency) and not inspect.isgeneratorfunction(dependency.provide):
+        yield (
+            f'dependency {name!r}: {type(dependency).__name__}.provide has to be a generator function '
+            f'that yields the value once; this one has no yield'
+        )
+
+
+def _instance_faults(what: str, found: Any, wanted: type) -> Iterator[str]:
+    if isinstance(found, type):
+        yield f'{what}: wanted an instance, found the class {found.__name__}; write {found.__name__}()'
+    elif not isinstance(found, wanted):
+        yield f'{what}: wanted an instance of {wanted.__name__}, found {_kind(found)}'
+
+
+def _kind(value: Any) -> str:
+    return f'the class {value.__name__}' if isinstance(value, type) else f'a {type(value).__name__}'

@@ -1,0 +1,224 @@
+"""Worker: from a message to its outcome; the only caller of user code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from greenmicro import codecs, targets
+from greenmicro.dependencies import Dependency, Publish, WorkerContext
+from greenmicro.errors import ConfigError, ContentRefusedError, PayloadError
+from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Reason
+
+if TYPE_CHECKING:
+    from greenmicro.routes import Route
+    from greenmicro.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: Maps a payload to the positional and keyword arguments of the target.
+Arguments = Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+class Interrupted(BaseException):
+    """Thrown into a worker that is still busy at the stop's deadline; its message is given back."""
+
+
+class Place(NamedTuple):
+    """What the process that a worker runs in lends it.
+
+    Attributes:
+        settings: The service's settings.
+        publish: Sends a publication; from a child through its parent.
+    """
+
+    settings: Settings
+    publish: Publish
+
+
+class Worker:
+    """Runs a route's steps for one message after the other: decode, translate, inject, call.
+
+    One worker serves one entrypoint in one process. In thread modes many greenlets run it at once, so
+    nothing of a message is kept on it. Subclass it to change a step, and name the subclass in
+    `Route(worker_class=...)`.
+
+    Args:
+        route: The route that it runs.
+        entrypoint: The name of the entrypoint that it serves.
+        place: What this process lends it.
+        arguments: How a payload becomes the target's arguments; None: as its only positional one.
+        replies: Whether somebody waits for the target's result; otherwise it is dropped.
+
+    Example:
+        >>> class Timed(Worker):
+        ...     def call(self, payload, dependencies):
+        ...         started = time.monotonic()
+        ...         try:
+        ...             return super().call(payload, dependencies)
+        ...         finally:
+        ...             print(f'{self.route.target} took {time.monotonic() - started:.3f} s')
+    """
+
+    def __init__(
+        self,
+        route: Route,
+        entrypoint: str,
+        place: Place,
+        arguments: Arguments | None = None,
+        replies: bool = False,
+    ) -> None:
+        self.route = route
+        self.entrypoint = entrypoint
+        self.place = place
+        self.arguments = arguments
+        self.replies = replies
+        self.target: Callable[..., Any]
+
+    def prepare(self) -> None:
+        """Resolve the target and set up the dependencies, once, before the first message.
+
+        Raises:
+            ConfigError: The target does not resolve, or a dependency does not set up.
+        """
+        self.target = targets.resolve(self.route.target)
+        for name, dependency in self.route.dependencies.items():
+            try:
+                dependency.setup_worker()
+            except Exception as error:
+                raise ConfigError(
+                    f'dependency {name!r} of {self.route.target}: setup_worker failed with '
+                    f'{type(error).__name__}: {error}'
+                ) from error
+
+    def release(self) -> None:
+        """Tear the dependencies down, once, after the last message; what fails there is logged."""
+        for name, dependency in self.route.dependencies.items():
+            try:
+                dependency.teardown_worker()
+            except Exception:
+                logger.exception('dependency %r of %s: teardown_worker failed', name, self.route.target)
+
+    def run(self, message: Message) -> Outcome:
+        """Take a message through all steps; whatever they raise becomes part of the outcome."""
+        step = Reason.UNREADABLE
+        raised: BaseException | None = None
+        try:
+            if message.unreadable is not None:
+                raise PayloadError('the properties cannot be read; their bytes are kept, base64-coded')
+            context = WorkerContext(message, self.entrypoint, *self.place)
+            step = Reason.UNDECODABLE
+            payload = self.decode(message)
+            step = Reason.TRANSLATOR
+            payload = self.translate(payload, context)
+            step = Reason.DEPENDENCY
+            with self.inject(context) as dependencies:
+                step = Reason.TARGET
+                try:
+                    result = self.call(payload, dependencies)
+                except BaseException as error:
+                    raised = error
+                    raise
+                step = Reason.DEPENDENCY
+            if raised is not None:  # an overridden inject() swallowed it; a failure stays one
+                raise raised
+            step = Reason.RESULT
+            return Outcome(True, None, codecs.encode(result)) if self.replies else SUCCEEDED
+        except Interrupted:
+            return NOT_RUN
+        except BaseException as error:
+            return Outcome.failed(Failure.of(_reason(step, error), error))
+
+    def decode(self, message: Message) -> Any:
+        """Turn the body into a payload, by its content type.
+
+        Raises:
+            PayloadError: The body is not what its content type says, or the type is refused.
+        """
+        return codecs.decode(message)
+
+    def translate(self, payload: Any, context: WorkerContext) -> Any:
+        """Pass the payload through the route's translators, in order."""
+        for translator in self.route.translators:
+            payload = translator.translate(payload, context)
+        return payload
+
+    def inject(self, context: WorkerContext) -> AbstractContextManager[dict[str, Any]]:
+        """Enter the dependencies, in order; the context manager's value maps their names to values.
+
+        They are left in the opposite order, told of the target's exception if there is one.
+        """
+        return Injection(self.route.dependencies, context)
+
+    def call(self, payload: Any, dependencies: dict[str, Any]) -> Any:
+        """Call the target, as `target(payload, **dependencies)` unless the entrypoint maps otherwise."""
+        if self.arguments is None:
+            return self.target(payload, **dependencies)
+        args, kwargs = self.arguments(payload)
+        return self.target(*args, **kwargs, **dependencies)
+
+
+def _reason(step: str, error: BaseException) -> str:
+    if step is Reason.UNDECODABLE and isinstance(error, ContentRefusedError):
+        return Reason.REFUSED
+    return step
+
+
+class Injection:
+    """The dependencies of one message: entered in order, left in the opposite order.
+
+    Args:
+        dependencies: Name to dependency, in the order of the route.
+        context: Handed to each `provide`.
+    """
+
+    __slots__ = ('_context', '_dependencies', '_entered')
+
+    def __init__(self, dependencies: Mapping[str, Dependency], context: WorkerContext) -> None:
+        self._dependencies = dependencies
+        self._context = context
+        self._entered: list[Iterator[Any]] = []
+
+    def __enter__(self) -> dict[str, Any]:
+        values = {}
+        try:
+            for name, dependency in self._dependencies.items():
+                provided = dependency.provide(self._context)
+                values[name] = next(provided)
+                self._entered.append(provided)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            if isinstance(error, StopIteration):
+                raise TypeError(f'provide() of dependency {name!r} ended without a yield') from None
+            raise
+        return values
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for provided in reversed(self._entered):
+            error = _leave(provided, error)
+        if error is not None and kind is None:
+            raise error
+
+
+def _leave(provided: Iterator[Any], error: BaseException | None) -> BaseException | None:
+    """Leave one dependency; return the error that the ones entered before it are to be told."""
+    try:
+        if error is None:
+            next(provided)
+        else:
+            provided.throw(error)  # type: ignore[attr-defined]  # a generator, checked at start
+    except StopIteration:
+        return error
+    except BaseException as raised:
+        if error is None:
+            return raised
+        if raised is not error:
+            # The target's own error is what the message failed of; this one is only told.
+            logger.error('a dependency failed while it was left after an error', exc_info=raised)
+        return error
+    return error or TypeError('provide() has a second yield; it must yield once')
