@@ -71,13 +71,21 @@ class Entrypoint:
     def __init__(self, route: Route | None = None) -> None:
         self.route: Route = route  # type: ignore[assignment]  # a missing one is a fault, told at start
 
-    def faults(self, settings: Settings) -> Iterator[str]:
-        """Yield a sentence for everything about this entrypoint that cannot work."""
+    def faults(self, settings: Settings | None) -> Iterator[str]:
+        """Yield a sentence for everything about this entrypoint that cannot work.
+
+        Args:
+            settings: The service's settings; None when they have faults of their own.
+        """
         route = getattr(self, 'route', None)
         if isinstance(route, Route):
             yield from route.faults()
         else:
             yield f'wanted a route (route=Route(...)), found {route!r}'
+
+    def claim(self, settings: Settings) -> str | None:
+        """Say what no other entrypoint of the service may use too, as a queue; None for nothing."""
+        return None
 
     @property
     def name(self) -> str:
@@ -162,7 +170,7 @@ class TimeEntrypoint(Entrypoint):
         self.skipped = 0
         self._running = False
 
-    def faults(self, settings: Settings) -> Iterator[str]:
+    def faults(self, settings: Settings | None) -> Iterator[str]:
         """Yield a sentence for everything about this entrypoint that cannot work."""
         yield from super().faults(settings)
         interval = self.interval_s

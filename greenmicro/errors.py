@@ -68,6 +68,10 @@ class UnconfirmedError(PublishError):
     """No confirm came before the deadline; the message may or may not have arrived."""
 
 
+class UnavailableError(PublishError):
+    """The broker was not there, or accepted no messages, until the deadline; it was not sent."""
+
+
 class StoppingError(PublishError):
     """The service has stopped; the message was not sent."""
 

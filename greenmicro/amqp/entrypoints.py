@@ -44,7 +44,7 @@ class EventListener(Entrypoint):
         self.event_name = event_name
         self.queue = queue
 
-    def faults(self, settings: Settings) -> Iterator[str]:
+    def faults(self, settings: Settings | None) -> Iterator[str]:
         """Yield a sentence for everything about this listener that cannot work."""
         yield from super().faults(settings)
         for name in ('source_service', 'event_name'):
@@ -53,7 +53,7 @@ class EventListener(Entrypoint):
                 yield f'{name}: wanted a text, found {value!r}'
         if self.queue is not None and not (isinstance(self.queue, str) and self.queue):
             yield f'queue: wanted a text or None, found {self.queue!r}'
-        elif isinstance(self.route, Route) and isinstance(self.route.target, str):
+        elif settings and isinstance(self.route, Route) and isinstance(self.route.target, str):
             fault = name_fault(self.queue_name(settings))
             if fault:
                 yield fault
@@ -63,6 +63,10 @@ class EventListener(Entrypoint):
         return self.queue or event_queue_name(
             self.source_service, self.event_name, settings.service_name, self.route.target
         )
+
+    def claim(self, settings: Settings) -> str | None:
+        """Say which queue is this listener's alone."""
+        return f'queue {self.queue_name(settings)}'
 
     def describe(self) -> str:
         """Say in one line, for the start log, what it listens to."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from greenmicro.retry import DEAD_SUFFIX, dead_queue_name
+from greenmicro.retry import dead_queue_name
 
 if TYPE_CHECKING:
     from greenmicro.settings import Settings

@@ -1,0 +1,102 @@
+"""RabbitBroker: RabbitMQ behind the contract of brokers, one connection to consume, one to publish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import gevent
+from gevent.event import Event
+
+from greenmicro.amqp.topology import Exchange, Subscription
+from greenmicro.brokers.base import Broker, Receive
+from greenmicro.brokers.rabbitmq.confirms import Publisher
+from greenmicro.brokers.rabbitmq.connection import Connection, Link
+from greenmicro.brokers.rabbitmq.consumer import RabbitConsumer
+from greenmicro.messages import Publication
+from greenmicro.settings import Settings
+
+
+class RabbitBroker(Broker):
+    """RabbitMQ, through kombu and amqp.
+
+    Args:
+        settings: The service's settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._consumers: list[RabbitConsumer] = []
+        self._link = Link(settings, 'consume', self._serve, self._lose, self._fail)
+        self._publisher = Publisher(settings, self._fail)
+        self._on_fatal: Callable[[Exception], None] | None = None
+
+    def declare(self, exchange: Exchange) -> None:
+        """Have an exchange declared on each publish channel; see the contract."""
+        self._publisher.declare(exchange)
+
+    def subscribe(self, subscription: Subscription, receive: Receive) -> RabbitConsumer:
+        """Add a queue to consume from; see the contract."""
+        consumer = RabbitConsumer(
+            subscription, receive, self._publisher, self._settings.reconnect_max_s, self._fail
+        )
+        self._consumers.append(consumer)
+        return consumer
+
+    def start(self, on_fatal: Callable[[Exception], None]) -> None:
+        """Connect in the background; see the contract."""
+        self._on_fatal = on_fatal
+        self._publisher.start()
+        if self._consumers:
+            self._link.start()
+
+    def wait_ready(self, timeout_s: float | None = None) -> bool:
+        """Wait until all consume and publishing is possible; see the contract."""
+        return _wait_all([self._publisher.ready, *(one.ready for one in self._consumers)], timeout_s)
+
+    def publish(self, publication: Publication) -> None:
+        """Publish and return when it is confirmed; see the contract."""
+        self._publisher.publish(publication)
+
+    def stop(self, timeout_s: float) -> None:
+        """Cancel all consumers; see the contract."""
+        for consumer in self._consumers:
+            consumer.stop()
+        _wait_all([consumer.stopped for consumer in self._consumers], timeout_s)
+
+    def close(self, timeout_s: float) -> None:
+        """Send what waits, then disconnect; see the contract.
+
+        The publish connection goes first: dead letters that it no longer takes are given back on the
+        other one.
+        """
+        deadline = time.monotonic() + timeout_s
+        for consumer in self._consumers:
+            consumer.settle_open(_left(deadline))
+        self._publisher.close(_left(deadline))
+        for consumer in self._consumers:
+            consumer.settle_open(_left(deadline))
+        self._link.close(_left(deadline))
+
+    def _serve(self, connection: Connection) -> None:
+        for consumer in self._consumers:
+            consumer.serve(connection)
+
+    def _lose(self, error: Exception) -> None:
+        for consumer in self._consumers:
+            consumer.lose_connection()
+
+    def _fail(self, error: Exception) -> None:
+        on_fatal, self._on_fatal = self._on_fatal, None
+        if on_fatal is not None:
+            on_fatal(error)
+
+
+def _left(deadline: float) -> float:
+    # A little even at the deadline: a goodbye takes a millisecond, and without it the broker has to
+    # find out by itself that we are gone.
+    return max(0.2, deadline - time.monotonic())
+
+
+def _wait_all(events: list[Event], timeout_s: float | None) -> bool:
+    return len(gevent.wait(events, timeout=timeout_s)) == len(events)

@@ -1,0 +1,187 @@
+"""Service: the running parts of a service, wired together, started and stopped in the right order."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import gevent
+from gevent.event import AsyncResult, Event
+from gevent.pool import Group
+
+from greenmicro.amqp.topology import event_exchange
+from greenmicro.brokers import broker_class
+from greenmicro.clock import tick_for_ever
+from greenmicro.entrypoints import Entrypoint
+from greenmicro.errors import ConfigError, StopTimeoutError
+from greenmicro.messages import NOT_RUN, Message
+from greenmicro.pools import pool_class
+from greenmicro.pools.base import Pool
+from greenmicro.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: How long a broker gets, in seconds, to agree that it delivers no more.
+CANCEL_TIMEOUT_S = 5.0
+#: How long interrupted targets get, in seconds, to come to their end.
+INTERRUPT_TIMEOUT_S = 0.5
+#: How long the last settlements get, in seconds.
+FLUSH_TIMEOUT_S = 5.0
+
+
+class Service:
+    """What a Runner runs: entrypoints, a pool of workers, and a broker.
+
+    Args:
+        entrypoints: In the order of the user's list.
+        settings: The validated settings.
+    """
+
+    def __init__(self, entrypoints: Sequence[Entrypoint], settings: Settings) -> None:
+        self.settings = settings
+        self.entrypoints = entrypoints
+        self.prefetch = settings.prefetch_for(len(entrypoints))
+        self.broker = broker_class(settings.amqp_uri)(settings)
+        self.pool: Pool = pool_class(settings.worker_mode.place)(settings, entrypoints, self.broker.publish)
+        self.ended: AsyncResult = AsyncResult()
+        self._spawned = Group()
+        self._started = Event()
+        self._cut_short = False
+
+    def submit(self, entrypoint: Entrypoint, message: Message) -> None:
+        """Hand a message to the workers; returns at once."""
+        self.pool.submit(entrypoint, message)
+
+    def spawn(self, function: Callable[..., None], *args: Any) -> None:
+        """Run a function in a greenlet until the service stops; a crash in it stops the service."""
+        greenlet = self._spawned.spawn(function, *args)
+        greenlet.link_exception(lambda dead: self.fail(dead.exception))
+
+    def every(self, interval_s: float, tick: Callable[[], None], eager: bool) -> None:
+        """Call a function at each multiple of an interval, from now until the service stops."""
+        self.spawn(tick_for_ever, interval_s, tick, eager)
+
+    def fail(self, error: BaseException) -> None:
+        """Stop the service because of an error, which its runner raises."""
+        if not self.ended.ready():
+            self.ended.set_exception(error)
+
+    def start(self, announce: Callable[[Service], None]) -> None:
+        """Start everything: workers first, then what feeds them.
+
+        Args:
+            announce: Called once everything is known to fit together, before the broker is asked.
+
+        Raises:
+            ConfigError: A target, dependency or route does not work where its workers run.
+        """
+        # First of all: in process modes the routes cross to the children as they were declared.
+        self.pool.start()
+        for entrypoint in self.entrypoints:
+            entrypoint.setup(self)
+        announce(self)
+        self.broker.declare(event_exchange(self.settings.service_name, self.settings))
+        self.broker.start(self.fail)
+        for entrypoint in self.entrypoints:
+            entrypoint.start()
+        self._started.set()
+
+    def wait_ready(self) -> None:
+        """Wait until every listener consumes, or the service has ended."""
+        ready = self._spawned.spawn(lambda: self._started.wait() and self.broker.wait_ready())
+        gevent.wait([ready, self.ended], count=1)
+
+    def stop(self) -> None:
+        """Stop everything, in this order: what feeds the workers, the workers, the broker.
+
+        The broker goes last, since targets publish to their end and every outcome is still settled.
+
+        Raises:
+            StopTimeoutError: Work was still going on at the deadline, and was given back.
+        """
+        deadline = time.monotonic() + self.settings.stop_timeout_s
+        for entrypoint in self.entrypoints:
+            entrypoint.stop()
+        self._spawned.kill()
+        self.broker.stop(min(CANCEL_TIMEOUT_S, self.settings.stop_timeout_s))
+        if not self.settings.worker_mode.drains:
+            self._give_back()
+        in_time = self._wait_idle(deadline)
+        if not in_time:
+            self.pool.interrupt(INTERRUPT_TIMEOUT_S)
+            self._give_back()
+        self.broker.close(FLUSH_TIMEOUT_S)
+        self.pool.close()
+        if not in_time:
+            raise StopTimeoutError(
+                f'targets still ran after {self.settings.stop_timeout_s:g} s; their messages were given back'
+            )
+
+    def cut_short(self) -> None:
+        """Let a stop that is going on wait for nothing more."""
+        self._cut_short = True
+
+    def _wait_idle(self, deadline: float) -> bool:
+        # In short waits, since a signal handler may only set a flag.
+        while not self.pool.wait_idle(min(0.1, max(0.0, deadline - time.monotonic()))):
+            if self._cut_short or time.monotonic() >= deadline:
+                return False
+        return True
+
+    def _give_back(self) -> None:
+        for job in self.pool.pending.clear():
+            job.entrypoint.finished(job.message, NOT_RUN)
+
+
+def check(
+    entrypoints: Iterable[Entrypoint],
+    config: Mapping[str, Any],
+    environ: Mapping[str, str],
+    found: Iterable[str],
+) -> tuple[list[Entrypoint], Settings]:
+    """Check how a service is put together, without importing a target or starting anything.
+
+    Args:
+        entrypoints: The user's list.
+        config: The user's config.
+        environ: The environment, which goes over it.
+        found: Faults that were found elsewhere.
+
+    Raises:
+        ConfigError: With all faults at once.
+    """
+    faults = list(found)
+    settings = None
+    try:
+        settings = Settings.load(config, environ)
+    except ConfigError as error:
+        faults += error.faults
+    listed = list(entrypoints)
+    for number, entrypoint in enumerate(listed):
+        where = f'entrypoint {number + 1}'
+        if isinstance(entrypoint, Entrypoint):
+            faults += [f'{where} ({entrypoint.name}): {fault}' for fault in entrypoint.faults(settings)]
+        else:
+            faults.append(f'{where}: wanted an instance of Entrypoint, found {entrypoint!r}')
+    if not faults:
+        assert settings is not None
+        faults += _clashes(listed, settings)
+    if faults or settings is None:
+        raise ConfigError(*faults)
+    return listed, settings
+
+
+def _clashes(entrypoints: Sequence[Entrypoint], settings: Settings) -> Iterator[str]:
+    claimed: dict[str, Entrypoint] = {}
+    for entrypoint in entrypoints:
+        claim = entrypoint.claim(settings)
+        if claim is None:
+            continue
+        first = claimed.setdefault(claim, entrypoint)
+        if first is not entrypoint:
+            yield (
+                f'{first.name} and {entrypoint.name} would share {claim}, and each get a part of its '
+                f'messages: name another one, or route both through one target'
+            )
