@@ -45,7 +45,7 @@ class Service:
         self.prefetch = settings.prefetch_for(len(entrypoints))
         self.broker = broker_class(settings.amqp_uri)(settings)
         self.pool: Pool = pool_class(settings.worker_mode.place)(settings, entrypoints, self.broker.publish)
-        self.ended: AsyncResult = AsyncResult()
+        self.ended: AsyncResult[None] = AsyncResult()
         self._spawned = Group()
         self._started = Event()
         self._cut_short = False
@@ -57,7 +57,7 @@ class Service:
     def spawn(self, function: Callable[..., None], *args: Any) -> None:
         """Run a function in a greenlet until the service stops; a crash in it stops the service."""
         greenlet = self._spawned.spawn(function, *args)
-        greenlet.link_exception(lambda dead: self.fail(dead.exception))
+        greenlet.link_exception(lambda dead: self.fail(dead.exception or RuntimeError(repr(dead))))
 
     def every(self, interval_s: float, tick: Callable[[], None], eager: bool) -> None:
         """Call a function at each multiple of an interval, from now until the service stops."""
@@ -91,7 +91,8 @@ class Service:
     def wait_ready(self) -> None:
         """Wait until every listener consumes, or the service has ended."""
         ready = self._spawned.spawn(lambda: self._started.wait() and self.broker.wait_ready())
-        gevent.wait([ready, self.ended], count=1)
+        objects: list[Any] = [ready, self.ended]
+        gevent.wait(objects, count=1)
 
     def stop(self) -> None:
         """Stop everything, in this order: what feeds the workers, the workers, the broker.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from greenmicro.amqp.topology import Exchange, Subscription
 from greenmicro.messages import Message, Outcome, Publication, Settlement
+from greenmicro.settings import Settings
 
 #: Takes one message; returns at once and never raises.
 Receive = Callable[[Message], None]
@@ -45,7 +46,13 @@ class Broker(ABC):
 
     Its life: `declare` and `subscribe`, then `start`, then any number of `publish` from any greenlet,
     then `stop` (deliver no more), settle what was delivered, then `close`.
+
+    Args:
+        settings: The service's settings.
     """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
     @abstractmethod
     def declare(self, exchange: Exchange) -> None:

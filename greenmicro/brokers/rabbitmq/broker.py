@@ -25,7 +25,7 @@ class RabbitBroker(Broker):
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        super().__init__(settings)
         self._consumers: list[RabbitConsumer] = []
         self._link = Link(settings, 'consume', self._serve, self._lose, self._fail)
         self._publisher = Publisher(settings, self._fail)

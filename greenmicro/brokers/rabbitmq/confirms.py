@@ -54,7 +54,7 @@ class Flight:
     def __init__(self, message_id: str | None) -> None:
         self.message_id = message_id
         self.returned = ''
-        self.landed: AsyncResult = AsyncResult()
+        self.landed: AsyncResult[None] = AsyncResult()
 
 
 class LostError(Exception):
@@ -140,7 +140,6 @@ class Publisher:
     def _open(self, connection: Connection) -> None:
         """Open a channel in confirm mode and declare; each step waits for the broker's answer."""
         channel = connection.channel()
-        assert connection.wire.outbox is not None
         connection.wire.owners[channel.channel_id] = self
         channel.confirm_select()
         for exchange in self._exchanges:

@@ -132,7 +132,7 @@ class Link:
         self._closing.set()
         connection = self.connection
         if connection is not None:
-            with gevent.Timeout(timeout_s, False):
+            with gevent.Timeout(timeout_s, False):  # type: ignore[arg-type]  # False: end the block, silently
                 try:
                     connection.close()
                 except (OSError, AMQPError) as error:
@@ -207,6 +207,7 @@ class Link:
         logger.info('%s: connected to %s', self._name, connection.host)
         self._on_up(connection)
         error = connection.wire.lost.get()
+        assert error is not None
         self.connection = None
         self.blocked = False
         self.unblocked.set()

@@ -119,7 +119,6 @@ class RabbitConsumer(Consumer):
         """Open a channel, declare, and consume; each step waits for the broker's answer."""
         channel = connection.channel()
         wire = connection.wire
-        assert wire.outbox is not None
         # Before consuming: the first delivery may come in the same read as consume-ok.
         wire.owners[channel.channel_id] = self
         self._deliveries.open(channel.channel_id, wire.outbox.write_from)

@@ -102,7 +102,6 @@ class Wire:
 
     Attributes:
         owners: Channel number to who is told of what comes in on it.
-        outbox: The writer.
         reading: Whether a reader reads; until then, in the handshake, amqp does.
         lost: Resolved with the error when the connection is lost.
     """
@@ -112,14 +111,20 @@ class Wire:
         self._contents: dict[int, Content] = {}
         self._progress = Event()
         self.owners: dict[int, ChannelOwner] = {}
-        self.outbox: Outbox | None = None
+        self._outbox: Outbox | None = None
         self.reading = False
-        self.lost: AsyncResult = AsyncResult()
+        self.lost: AsyncResult[Exception] = AsyncResult()
+
+    @property
+    def outbox(self) -> Outbox:
+        """The writer; there once amqp has connected its socket."""
+        assert self._outbox is not None
+        return self._outbox
 
     def frame_writer(self, connection: Any, transport: Any) -> Callable[..., None]:
         """Be the `frame_writer` of a connection."""
-        self.outbox = Outbox(transport.sock, self.lose)
-        write = self.outbox.write
+        outbox = self._outbox = Outbox(transport.sock, self.lose)
+        write = outbox.write
 
         def write_frames(
             kind: int, channel: int, method: tuple[int, int] | None, args: Any, content: Any
@@ -242,8 +247,8 @@ class Wire:
         """Write and hand over nothing any more."""
         self.lose(error)
         self.owners.clear()
-        if self.outbox is not None:
-            self.outbox.close(error)
+        if self._outbox is not None:
+            self._outbox.close(error)
 
 
 def pack_frame(kind: int, channel: int, payload: bytes) -> bytes:
