@@ -1,0 +1,35 @@
+# `make demo` shows the framework at work, `make test` checks everything. Each sets up what it needs in .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+NEEDS := setup.py requirements.txt pyproject.toml .ci/setup.sh
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint clean
+
+demo: export GREENMICRO_AMQP_URI ?= memory://
+demo: .venv/demo-ready
+	@$(BIN)/python examples/quickstart/main.py
+
+test: .venv/test-ready lint
+	@.ci/setup.sh rabbitmq
+	$(BIN)/python -m pytest --cov --cov-config=.ci/coverage.ini --cov-report=term-missing:skip-covered
+
+lint: .venv/test-ready
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+clean:
+	rm -rf .venv build dist *.egg-info .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps: nothing is installed again until what they depend on changes.
+.venv/demo-ready: $(NEEDS)
+	@PYTHON='$(PYTHON)' .ci/setup.sh package .
+	@touch $@
+
+.venv/test-ready: $(NEEDS)
+	@PYTHON='$(PYTHON)' .ci/setup.sh package '.[test]'
+	@touch $@ .venv/demo-ready

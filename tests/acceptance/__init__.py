@@ -1,0 +1,1 @@
+"""The program as its user runs it, against a real broker."""

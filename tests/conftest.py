@@ -1,0 +1,50 @@
+"""The test run: the hub patched as in a service, one private RabbitMQ for all, a vhost for each test."""
+
+from gevent import monkey
+
+# First of all, so that brokers and pools under test run as greenlets of this process, as in a service.
+monkey.patch_all()
+
+# ruff: noqa: E402   # imports below the patch, which must come first
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.amqp_client import Client
+from tests.support.rabbitmq import Node
+
+_vhost_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope='session')
+def rabbitmq() -> Iterator[Node]:
+    """The broker of this run, started by the first test that asks for it; tests leave it running.
+
+    A test that stops or restarts a broker starts a Node of its own. Without RabbitMQ the test fails, since a
+    skipped one shows nothing.
+    """
+    with Node() as node:
+        yield node
+
+
+@pytest.fixture
+def vhost(rabbitmq: Node) -> Iterator[str]:
+    """The name of a vhost of this test's own; deleted after it, with the connections still open on it."""
+    name = f'test-{next(_vhost_numbers)}'
+    rabbitmq.create_vhost(name)
+    yield name
+    rabbitmq.delete_vhost(name)
+
+
+@pytest.fixture
+def amqp_uri(rabbitmq: Node, vhost: str) -> str:
+    """The AMQP address of this test's vhost."""
+    return rabbitmq.uri(vhost)
+
+
+@pytest.fixture
+def amqp_client(amqp_uri: str) -> Iterator[Client]:
+    """Another program's client on this test's vhost."""
+    with Client(amqp_uri) as client:
+        yield client

@@ -1,0 +1,69 @@
+"""What targets did, written by themselves to a file: one line each, never through the broker."""
+
+import time
+from collections import Counter
+from pathlib import Path
+
+#: A tasks.py whose target notes its start and its end; `work` goes between, indented by four blanks.
+TASKS = """\
+import os
+import time
+
+LEDGER = os.open({path!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+
+def note(*words):
+    os.write(LEDGER, (' '.join(map(str, words)) + '\\n').encode())
+
+
+def work(payload, **dependencies):
+    note('S', payload['id'], os.getpid())
+{body}
+    note('F', payload['id'], os.getpid())
+"""
+
+POLL_S = 0.01
+
+
+class Ledger:
+    """The lines that targets wrote: `S id pid` at the start of a run, `F id pid` at its end.
+
+    Args:
+        path: the file, which the first target creates.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def tasks(self, body: str = '') -> str:
+        """The source of a tasks.py whose target `work` does what the lines of `body` say."""
+        indented = '\n'.join(f'    {line}' for line in body.splitlines())
+        return TASKS.format(path=str(self.path), body=indented)
+
+    @property
+    def lines(self) -> list[list[str]]:
+        """All lines so far, split into words."""
+        if not self.path.exists():
+            return []
+        return [line.split() for line in self.path.read_text().splitlines()]
+
+    def of(self, kind: str) -> Counter[str]:
+        """How often each id has a line of a kind."""
+        return Counter(line[1] for line in self.lines if line[0] == kind)
+
+    @property
+    def pids(self) -> set[int]:
+        """The processes that targets ran in."""
+        return {int(line[2]) for line in self.lines if line[0] == 'S'}
+
+    def wait_for(self, kind: str, count: int, timeout_s: float = 20.0) -> None:
+        """Return when so many different ids have a line of a kind.
+
+        Raises:
+            TimeoutError: they do not in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while len(self.of(kind)) < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f'{len(self.of(kind))} of {count} ids have a line {kind!r}')
+            time.sleep(POLL_S)

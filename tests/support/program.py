@@ -1,0 +1,205 @@
+"""A user's program, run as its user runs it: `python main.py` in its folder."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+TOKEN_VARIABLE = 'TEST_PROGRAM_TOKEN'
+
+
+class Program:
+    """A program in a process of its own, whose output is read as it comes.
+
+    Used as a context manager it is started, and killed with everything it started. Its output is standard
+    output and standard error in one, unbuffered.
+
+    Args:
+        folder: where it runs.
+        arguments: what follows the interpreter.
+        environment: variables on top of ours, of which those of the framework are left out.
+        measured: whether coverage measures it too, where it measures this process. That costs each process
+            90 ms at its start and some 4 us per call, so tests of speed go without.
+        python: the interpreter.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        measured: bool = True,
+        python: str = sys.executable,
+    ) -> None:
+        self.folder = Path(folder)
+        self.command = [python, *(arguments or ('main.py',))]
+        self.started_at = 0.0
+        self._token = uuid.uuid4().hex
+        left_out = ('GREENMICRO_',) if measured else ('GREENMICRO_', 'COVERAGE_')
+        self._environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(left_out)},
+            'PYTHONUNBUFFERED': '1',
+            TOKEN_VARIABLE: self._token,
+            **(environment or {}),
+        }
+        self._lines: list[str] = []
+        self._ended = False
+        self._changed = threading.Condition()
+        self._process: subprocess.Popen[str] | None = None
+        self._reader = threading.Thread(target=self._read, daemon=True)
+
+    def __repr__(self) -> str:
+        return f'Program({" ".join(self.command)!r}, folder={str(self.folder)!r})'
+
+    def start(self) -> 'Program':
+        """Start it and return at once; `started_at` is this moment on the monotonic clock."""
+        self.started_at = time.monotonic()
+        self._process = subprocess.Popen(
+            self.command,
+            cwd=self.folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors='replace',
+            start_new_session=True,
+        )
+        self._reader.start()
+        return self
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._running.pid
+
+    @property
+    def output(self) -> str:
+        """All that it has printed so far."""
+        return ''.join(self._lines)
+
+    def wait_for(self, text: str | re.Pattern[str], timeout_s: float = 10.0) -> re.Match[str]:
+        """Wait until its output contains a text, or matches a pattern, and return the match.
+
+        Raises:
+            TimeoutError: it did not within the time.
+            EOFError: its output ended without it.
+        """
+        pattern = re.compile(re.escape(text)) if isinstance(text, str) else text
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while (match := pattern.search(self.output)) is None:
+                if self._ended:
+                    raise EOFError(self._report(f'ended without {pattern.pattern!r}'))
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise TimeoutError(
+                        self._report(f'did not print {pattern.pattern!r} within {timeout_s} s')
+                    )
+        return match
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send it a signal, to the program alone and not to its children."""
+        self._running.send_signal(number)
+
+    def wait(self, timeout_s: float = 10.0) -> int:
+        """Wait for its end and return the exit code, negative for a signal.
+
+        Raises:
+            TimeoutError: it runs on.
+        """
+        try:
+            code = self._running.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(self._report(f'was still running after {timeout_s} s')) from error
+        self._reader.join(
+            1.0
+        )  # the last lines; longer only if a child that outlived it holds the output open
+        return code
+
+    def stop(self, timeout_s: float = 10.0) -> int:
+        """Send SIGTERM, wait for the end and return the exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait(timeout_s)
+
+    def children(self) -> list[int]:
+        """The process ids of all it has started that are alive, children of children included."""
+        try:
+            return [child.pid for child in psutil.Process(self.pid).children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def survivors(self) -> list[int]:
+        """The process ids of all that descends from it and is alive, orphans included, itself excluded.
+
+        They are known by a variable in their environment, which they inherit whoever their parent is now.
+        """
+        return [
+            process.pid
+            for process in psutil.process_iter()
+            if process.pid != self.pid and self._owns(process)
+        ]
+
+    def close(self) -> None:
+        """Kill it with all that it started, orphans included."""
+        if self._process is None:
+            return
+        for pid in [self.pid] * (self._process.poll() is None) + self.survivors():
+            kill(pid)
+        self._process.wait(10)
+        self._reader.join(10)
+
+    def __enter__(self) -> 'Program':
+        return self.start()
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def _running(self) -> 'subprocess.Popen[str]':
+        assert self._process is not None, 'the program was not started'
+        return self._process
+
+    def _read(self) -> None:
+        stdout = self._running.stdout
+        assert stdout is not None
+        with stdout:
+            for line in stdout:
+                with self._changed:
+                    self._lines.append(line)
+                    self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _owns(self, process: psutil.Process) -> bool:
+        try:
+            return (
+                process.environ().get(TOKEN_VARIABLE) == self._token
+                and process.status() != psutil.STATUS_ZOMBIE
+            )
+        except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+            return False
+
+    def _report(self, what: str) -> str:
+        return f'{self} {what}; its output:\n{self.output}'
+
+
+def kill(pid: int) -> None:
+    """Kill a process that may be gone already."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass

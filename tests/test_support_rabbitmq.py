@@ -1,0 +1,134 @@
+"""The broker and the client that the other tests rely on."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from pika.exceptions import UnroutableError
+
+from tests.support.amqp_client import Client
+from tests.support.erlang import QueueCounts
+from tests.support.ports import accepts
+from tests.support.program import Program
+
+RUN_A_NODE = """
+import time
+from tests.support.rabbitmq import Node
+
+node = Node()
+node.start()
+print('started')
+time.sleep(60)
+"""
+
+
+def test_vhosts_are_isolated(rabbitmq, amqp_client):
+    """What is in one vhost is not in another."""
+    amqp_client.declare_queue('q')
+    rabbitmq.create_vhost('other/vhost é')
+    with Client(rabbitmq.uri('other/vhost é')) as other, pytest.raises(LookupError, match='no queue'):
+        other.queue_counts('q')
+    rabbitmq.delete_vhost('other/vhost é')
+
+
+def test_every_test_has_a_fresh_vhost(rabbitmq, vhost):
+    """A vhost comes empty, whatever other tests declared."""
+    assert rabbitmq.queues(vhost) == {}
+
+
+@pytest.mark.parametrize('kind', ['classic', 'quorum'])
+def test_counts_are_of_this_moment(rabbitmq, vhost, amqp_client, kind):
+    """Ready and unacked are seen at once, for classic and quorum queues."""
+    name = f'q é {kind}'
+    amqp_client.declare_queue(name, arguments={'x-queue-type': kind})
+    for number in range(5):
+        amqp_client.publish('', name, number)
+    amqp_client.take(name, 2, ack=False)
+    counts = rabbitmq.queues(vhost)[name]
+    assert (counts.ready, counts.unacked) == (3, 2)
+
+
+def test_the_client_publishes_and_reads(amqp_client):
+    """Payload, properties and routing arrive as they were sent."""
+    amqp_client.declare_exchange('source.events')
+    queue = amqp_client.declare_queue()
+    amqp_client.bind(queue, 'source.events', 'order.*')
+    amqp_client.publish('source.events', 'order.new', {'id': 1}, message_id='m1', headers={'a': 1})
+    message = amqp_client.get(queue)
+    assert (message.payload, message.headers, message.properties.message_id) == ({'id': 1}, {'a': 1}, 'm1')
+    assert (message.exchange, message.routing_key, message.redelivered) == (
+        'source.events',
+        'order.new',
+        False,
+    )
+    assert amqp_client.queue_counts(queue) == (0, 0)
+
+
+def test_the_client_publishes_many(amqp_client):
+    """A stream of messages is in the queue, in order, when publish_many returns."""
+    amqp_client.declare_queue('q')
+    assert amqp_client.publish_many('', 'q', range(1000)) == 1000
+    amqp_client.wait_for_counts('q', ready=1000, consumers=0)
+    assert [message.payload for message in amqp_client.take('q', 990)] == list(range(990))
+    assert amqp_client.purge('q') == 10
+
+
+def test_an_unroutable_message_is_an_error(amqp_client):
+    """Nothing is published into the void, one by one or as a stream."""
+    with pytest.raises(UnroutableError):
+        amqp_client.publish('', 'nowhere', 1)
+    with pytest.raises(UnroutableError):
+        amqp_client.publish_many('', 'nowhere', [1, 2])
+
+
+def test_missing_messages_are_counted(amqp_client):
+    """Waiting in vain says how many came."""
+    amqp_client.declare_queue('q')
+    amqp_client.publish('', 'q', 1)
+    with pytest.raises(TimeoutError, match='1 of 2'):
+        amqp_client.take('q', 2, timeout_s=0.1)
+
+
+def test_a_restarted_node_keeps_what_is_durable(rabbitmq, vhost, amqp_uri):
+    """Frozen, stopped and started again, the same port serves the same messages to the same vhosts."""
+    with Client(amqp_uri) as client:
+        client.declare_queue('q')
+        client.publish('', 'q', {'n': 1})
+        rabbitmq.pause()
+        rabbitmq.resume()
+        assert client.queue_counts('q') == (1, 0)
+    rabbitmq.stop()
+    assert rabbitmq.pid is None
+    assert not accepts(rabbitmq.port)
+    rabbitmq.start()
+    assert rabbitmq.queues(vhost) == {'q': QueueCounts(ready=1, unacked=0, consumers=0)}
+    with Client(amqp_uri) as client:
+        assert client.get('q').payload == {'n': 1}
+
+
+def test_ctl_speaks_to_this_node(rabbitmq):
+    """rabbitmqctl works, and its errors are raised with their text."""
+    assert 'guest' in rabbitmq.ctl('list_users')
+    with pytest.raises(RuntimeError, match='failed with exit code'):
+        rabbitmq.ctl('no_such_command')
+
+
+def test_a_failing_expression_is_an_error(rabbitmq):
+    """What Erlang says of a wrong expression is raised."""
+    with pytest.raises(RuntimeError, match='badarith'):
+        rabbitmq.eval('1 / 0.')
+
+
+def test_a_node_dies_with_the_process_that_started_it(tmp_path):
+    """SIGKILL to a test run leaves neither broker nor epmd nor data behind."""
+    (tmp_path / 'main.py').write_text(RUN_A_NODE)
+    environment = {'PYTHONPATH': str(Path(__file__).parent.parent), 'TMPDIR': str(tmp_path)}
+    with Program(tmp_path, environment=environment) as program:
+        program.wait_for('started')
+        program.signal(signal.SIGKILL)
+        program.wait()
+        deadline = time.monotonic() + 5
+        while program.survivors() or list(tmp_path.glob('rabbitmq-*')):
+            assert time.monotonic() < deadline, (program.survivors(), list(tmp_path.iterdir()))
+            time.sleep(0.02)
