@@ -147,7 +147,7 @@ class Runner:
         """Stop everything, then raise what ended the service, if an error did."""
         began = time.monotonic()
         error = service.ended.exception
-        logger.info('stopping%s', f' because of {type(error).__name__}: {error}' if error else '')
+        logger.info('stopping%s', f' because of {type(error).__name__}' if error else '')
         self._starter.kill()
         try:
             service.stop()

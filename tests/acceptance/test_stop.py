@@ -91,6 +91,7 @@ def test_what_was_given_back_is_run_by_the_next_service(
         go.touch()
         assert program.wait() == 0
     with write(amqp_uri, mode, tasks=work, entrypoints=ENTRYPOINTS, PREFETCH=PER_QUEUE) as program:
+        program.wait_for('ready')
         ledger.wait_for('F', SENT)
         assert program.stop() == 0
     assert set(ledger.of('S').values()) == {1}
