@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 SCHEMES = {
     'amqp': ('greenmicro.brokers.rabbitmq.broker', 'RabbitBroker'),
     'amqps': ('greenmicro.brokers.rabbitmq.broker', 'RabbitBroker'),
-    'memory': ('greenmicro.brokers.memory', 'MemoryBroker'),
+    'memory': ('greenmicro.brokers.memory.broker', 'MemoryBroker'),
 }
 
 

@@ -22,7 +22,7 @@ class Consumer(ABC):
 
     @abstractmethod
     def begin(self, message: Message) -> bool:
-        """Say whether a message is still ours, just before a worker starts it.
+        """Say whether a message is still ours, just before a worker starts it; not asked again after that.
 
         Returns:
             False when its channel was lost before it started: the broker delivers it again, so it is
@@ -36,8 +36,10 @@ class Consumer(ABC):
         - ACK: done, the broker forgets it.
         - DEAD_LETTER: published to the dead queue (confirmed, mandatory), then acked. While the dead
           queue cannot be written the message stays unsettled, and is tried again.
-        - GIVE_BACK: back to its queue, for anyone. Given back messages go out only once the broker has
-          agreed to deliver no more (`Broker.stop`), or they would come straight back.
+        - GIVE_BACK: back to its queue, for anyone. Only after `Broker.stop`: what is given back while
+          we still consume comes straight back.
+
+        A second settlement of a message, or one after `Broker.close`, does nothing.
         """
 
 
@@ -81,7 +83,7 @@ class Broker(ABC):
         """Wait until every subscription is consuming and publishing is possible.
 
         Returns:
-            Whether that is so; False when the time is over.
+            Whether that is so; False when the time is over, the broker refuses us, or it is closed.
         """
 
     @abstractmethod
@@ -89,9 +91,11 @@ class Broker(ABC):
         """Publish, and return when the broker has confirmed it; blocks the calling greenlet only.
 
         Raises:
+            PayloadError: AMQP cannot carry its properties, headers or names; nothing was sent.
             UnroutableError: It was mandatory and no queue takes it.
             RefusedError: The broker refused it.
-            UnconfirmedError: No confirm came within the settings' `confirm_timeout_s`.
+            UnavailableError: The broker was not there within the settings' `confirm_timeout_s`.
+            UnconfirmedError: It was there, and no confirm came within that time.
             StoppingError: The broker is closed.
         """
 
@@ -104,7 +108,7 @@ class Broker(ABC):
 
     @abstractmethod
     def close(self, timeout_s: float) -> None:
-        """Send the settlements that wait, then let go of everything.
+        """Send the settlements that wait, then let go of everything; possible at any time, even twice.
 
         What is not settled by then goes back to its queue.
         """

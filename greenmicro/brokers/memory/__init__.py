@@ -1,0 +1,1 @@
+"""memory://: a broker inside the process, behind the same contract as RabbitMQ."""

@@ -1,0 +1,236 @@
+"""MemoryBroker: the broker inside the process, for a first run and for tests."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+
+import gevent
+from gevent.event import Event
+
+from greenmicro.amqp.topology import Exchange, Subscription, queue_of_type
+from greenmicro.brokers.base import Broker, Consumer, Receive
+from greenmicro.brokers.memory.queues import Item, MemoryQueue
+from greenmicro.brokers.memory.vhost import Vhost, enter, leave
+from greenmicro.brokers.memory.wire import copied_headers
+from greenmicro.errors import BrokerError, PublishError, StoppingError
+from greenmicro.messages import Message, Outcome, Publication, Settlement
+from greenmicro.retry import dead_letter
+from greenmicro.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+SCHEME = 'memory://'
+#: How long to wait, in seconds, before a dead letter that its queue refused is tried again.
+BURY_RETRY_S = 1.0
+
+
+class MemoryBroker(Broker):
+    """Exchanges and queues inside the process, with RabbitMQ's rules.
+
+    `memory://` is this broker's alone; `memory://name` is shared by all brokers of the process that name
+    it, and what it holds is dropped when the last of them closes. Queue arguments it heeds:
+    `x-message-ttl`, `x-max-length`, `x-overflow`, `x-dead-letter-exchange`, `x-dead-letter-routing-key`;
+    others are kept and have no effect.
+
+    Args:
+        settings: The service's settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._exchanges: list[Exchange] = []
+        self._consumers: list[MemoryConsumer] = []
+        self._vhost: Vhost | None = None
+        self._told = Event()  # ready, or never going to be
+        self._ready = False
+        self._closed = False
+
+    def declare(self, exchange: Exchange) -> None:
+        """Have an exchange declared at start; see the contract."""
+        self._exchanges.append(exchange)
+
+    def subscribe(self, subscription: Subscription, receive: Receive) -> MemoryConsumer:
+        """Add a queue to consume from; see the contract."""
+        consumer = MemoryConsumer(subscription, receive, self._settings.queue_type)
+        self._consumers.append(consumer)
+        return consumer
+
+    def start(self, on_fatal: Callable[[Exception], None]) -> None:
+        """Declare and consume; see the contract."""
+        self._vhost = enter(self._settings.amqp_uri.removeprefix(SCHEME).rstrip('/'))
+        try:
+            for exchange in self._exchanges:
+                if exchange.declared:
+                    self._vhost.declare_exchange(exchange)
+            for consumer in self._consumers:
+                consumer.start(self._vhost, self)
+            self._ready = True
+        except BrokerError as error:
+            gevent.spawn(on_fatal, error)
+        self._told.set()
+
+    def wait_ready(self, timeout_s: float | None = None) -> bool:
+        """Wait until it is started; see the contract."""
+        self._told.wait(timeout_s)
+        return self._ready
+
+    def publish(self, publication: Publication) -> None:
+        """Put a message into its queues, then let other greenlets run; see the contract."""
+        if self._closed:
+            raise StoppingError('the service has stopped; the message was not sent')
+        if self._vhost is None:
+            raise PublishError('the broker is not started; the message was not sent')
+        self._vhost.publish(publication)
+        # A publish is a point where others run, as on a real broker: a target that publishes in a loop
+        # must not hold the hub, nor fill the queues faster than anyone can read them.
+        self._vhost.dispatcher.give_way()
+
+    def stop(self, timeout_s: float) -> None:
+        """Deliver no more; see the contract."""
+        for consumer in self._consumers:
+            consumer.stop()
+
+    def close(self, timeout_s: float) -> None:
+        """Give back what is unsettled, and leave; see the contract."""
+        if self._closed:
+            return
+        self._closed = True
+        self._ready = False
+        self._told.set()
+        for consumer in self._consumers:
+            consumer.close()
+        if self._vhost is not None:
+            leave(self._vhost, self)
+
+
+class MemoryConsumer(Consumer):
+    """Consumes from one queue.
+
+    Args:
+        subscription: The queue and what feeds it.
+        receive: Called for each message, on the dispatcher's greenlet.
+        queue_type: With which type a missing dead queue is declared, as on RabbitMQ.
+    """
+
+    def __init__(self, subscription: Subscription, receive: Receive, queue_type: str | None) -> None:
+        self._subscription = subscription
+        self._receive = receive
+        self._queue_type = queue_type
+        # In AMQP a prefetch of 0 stands for no limit.
+        self._limit = subscription.prefetch or sys.maxsize
+        # What it holds, and the settlement that could not be carried out yet; None before there is any.
+        self._held: dict[Item, Settlement | None] = {}
+        self._vhost: Vhost
+        self._queue: MemoryQueue
+        self._running = False
+        self.in_turn = False
+
+    def start(self, vhost: Vhost, owner: MemoryBroker) -> None:
+        """Declare the queue, bind it, and consume.
+
+        Raises:
+            BrokerError: Queue or exchange are there with other properties.
+        """
+        subscription = self._subscription
+        queue = vhost.declare_queue(subscription.queue, owner)
+        if subscription.exchange is not None:
+            vhost.declare_exchange(subscription.exchange).bind(queue, subscription.routing_key)
+        self._vhost = vhost
+        self._queue = queue
+        self._running = True
+        queue.add_consumer(self)
+
+    def stop(self) -> None:
+        """Consume no more; what was given back so far goes to others."""
+        if not self._running:
+            return
+        self._running = False
+        queue = self._queue
+        queue.remove_consumer(self)
+        if queue.declaration.auto_delete and not queue.consumers:
+            self._vhost.delete_queue(queue)
+        self._restore([item for item, settled in self._held.items() if settled is Settlement.GIVE_BACK])
+
+    def close(self) -> None:
+        """Give everything back that is not settled."""
+        self.stop()
+        self._restore(list(self._held))
+
+    # What the queue asks and tells.
+
+    def room(self) -> int:
+        """Return how many more messages it takes."""
+        return self._limit - len(self._held)
+
+    def take(self, item: Item) -> None:
+        """Count a message as delivered."""
+        self._held[item] = None
+
+    def hand_over(self, item: Item) -> None:
+        """Give a message to who consumes."""
+        message = Message(
+            item.body,
+            dict(item.properties),
+            copied_headers(item.headers),
+            item.exchange,
+            item.routing_key,
+            self._subscription.queue.name,
+            item.redelivered,
+            None,
+            item,
+        )
+        self._receive(message)
+
+    # What workers ask and tell.
+
+    def begin(self, message: Message) -> bool:
+        """Say whether a message is still ours; not after a close, which gave it back."""
+        return message.delivery in self._held
+
+    def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
+        """Carry a settlement out; see the contract. A second one, or one after a close, does nothing."""
+        item = message.delivery
+        if self._held.get(item, settlement) is not None:
+            return
+        if settlement is Settlement.ACK:
+            self._forget(item)
+        elif settlement is Settlement.GIVE_BACK:
+            self._give_back(item)
+        elif settlement is Settlement.DEAD_LETTER:
+            assert outcome.failure is not None
+            self._bury(item, dead_letter(message, outcome.failure))
+        else:
+            raise NotImplementedError(f'{settlement} of {message!r}')
+
+    def _forget(self, item: Item) -> None:
+        del self._held[item]
+        if self._running and not self.in_turn:
+            self._queue.line_up(self)
+
+    def _give_back(self, item: Item) -> None:
+        self._held[item] = Settlement.GIVE_BACK
+        if not self._running:
+            self._restore([item])
+
+    def _bury(self, item: Item, letter: Publication) -> None:
+        """Publish a dead letter, then ack; a message whose dead queue is full stays, and is tried again."""
+        if item not in self._held:
+            return
+        try:
+            if letter.routing_key not in self._vhost.queues:
+                self._vhost.declare_queue(queue_of_type(letter.routing_key, self._queue_type), None)
+            self._vhost.publish(letter)
+        except PublishError as error:
+            if self._held[item] is None:  # told once, not at each try
+                logger.error('queue %s cannot be written (%s): the message stays', letter.routing_key, error)
+            self._held[item] = Settlement.DEAD_LETTER
+            gevent.spawn_later(BURY_RETRY_S, self._bury, item, letter)
+        else:
+            self._forget(item)
+
+    def _restore(self, items: list[Item]) -> None:
+        for item in items:
+            del self._held[item]
+            self._queue.restore(item)
