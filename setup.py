@@ -20,6 +20,7 @@ TEST = [
     'requests>=2.32,<3',
     'ruff>=0.17,<0.18',
     'setuptools>=70.1',  # the first to build wheels by itself, so also where isolation finds no network
+    'types-gevent>=24.10',  # mypy's stubs; gevent ships none
 ]
 BENCH = ['matplotlib>=3.8,<4', 'pika>=1.3,<2', 'psutil>=6,<8']
 

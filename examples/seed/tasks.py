@@ -1,0 +1,2 @@
+def test(payload, producer):
+    producer('event_name', {})
