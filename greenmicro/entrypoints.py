@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: The intervals that make sense: below a millisecond there is no time to run anything, over a year a
+#: service would never tick.
+SHORTEST_S = 0.001
+LONGEST_S = 366 * 86_400
+
 
 class Service(Protocol):
     """What a running service lends its entrypoints.
@@ -141,7 +146,11 @@ class Entrypoint:
                 outcome.failure.error,
                 outcome.failure.traceback,
             )
-        self.settle(message, settlement, outcome)
+        try:
+            self.settle(message, settlement, outcome)
+        except Exception:
+            # The user's own code; what runs beside and after this message must not feel it.
+            logger.exception('%s: %r could not be settled', self.name, message)
 
     def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
         """Carry a settlement out; called exactly once for each message. Replies go out here."""
@@ -174,8 +183,9 @@ class TimeEntrypoint(Entrypoint):
         """Yield a sentence for everything about this entrypoint that cannot work."""
         yield from super().faults(settings)
         interval = self.interval_s
-        if isinstance(interval, bool) or not isinstance(interval, (int, float)) or not interval > 0:
-            yield f'interval_s: wanted a number of seconds above 0, found {interval!r}'
+        number = isinstance(interval, (int, float)) and not isinstance(interval, bool)
+        if not (number and SHORTEST_S <= interval <= LONGEST_S):
+            yield f'interval_s: wanted {SHORTEST_S} to {LONGEST_S} seconds, found {interval!r}'
 
     def describe(self) -> str:
         """Say in one line, for the start log, how often it ticks."""

@@ -62,9 +62,11 @@ class Message(NamedTuple):
         return self.properties.get('message_id')
 
     def __repr__(self) -> str:
-        # Bodies and headers carry personal data and tokens; a log line must not.
+        # Bodies and headers carry personal data and tokens; a log line must not. What a peer chose is
+        # quoted: it may hold a line break, and forge a log line.
+        name = 'without id' if self.message_id is None else repr(self.message_id)
         return (
-            f'<Message {self.message_id or "without id"} from {self.queue or "no queue"}, '
+            f'<Message {name} from {self.queue or "no queue"}, '
             f'routing key {self.routing_key!r}, {len(self.body)} bytes>'
         )
 
@@ -108,16 +110,22 @@ class Failure(NamedTuple):
             exception: What was raised there.
         """
         lineage = tuple(f'{c.__module__}.{c.__qualname__}' for c in type(exception).__mro__)
-        text = _safely(str, exception)[:MESSAGE_LIMIT]
+        text = _printable(_safely(str, exception)[:MESSAGE_LIMIT])
         trace = _safely(lambda e: ''.join(tracebacks.format_exception(e)), exception)
-        return cls(reason, f'{lineage[0]}: {text}', lineage[:-1], _middle_cut(trace))
+        return cls(reason, f'{lineage[0]}: {text}', lineage[:-1], _middle_cut(_printable(trace)))
 
 
 def _safely(describe: Any, exception: BaseException) -> str:
     try:
         return str(describe(exception))
-    except Exception as fault:
+    except BaseException as fault:
+        # Any: what leaves here would take the worker along, and leave the message without an outcome.
         return f'<not printable: {type(fault).__name__} while describing it>'
+
+
+def _printable(text: str) -> str:
+    """Write lone surrogates as escapes: other clients of the broker refuse headers that are no UTF-8."""
+    return text.encode('utf-8', 'backslashreplace').decode()
 
 
 def _middle_cut(text: str) -> str:

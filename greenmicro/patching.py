@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from warnings import catch_warnings, filterwarnings
 
 from gevent import monkey
 
@@ -13,21 +14,26 @@ BLOCKING = (('time', 'sleep'), ('socket', 'socket'), ('subprocess', 'Popen'), ('
 
 def patch() -> None:
     """Patch the standard library, unless that was done before; stdlib imports may come first."""
-    if not monkey.is_module_patched('socket'):
+    if monkey.is_module_patched('socket'):
+        return
+    with catch_warnings():
+        # Who imported it too early is told by faults(), which stops the start and says what to move.
+        filterwarnings('ignore', 'Monkey-patching ssl after ssl', monkey.MonkeyPatchWarning)
         monkey.patch_all()
 
 
 def faults() -> Iterator[str]:
-    """Yield a sentence for each module that cannot work, having been imported before the patch.
+    """Yield a sentence for each package that cannot work, having been imported before the patch.
 
     A module that kept the old SSLContext (urllib3, hence requests) gets a RecursionError from every TLS
     context that it makes.
     """
+    if not monkey.is_module_patched('ssl'):  # by a user who patched before us, all but that
+        return
     original = monkey.get_original('ssl', 'SSLContext')
-    for module in sorted({module for module, _ in _holders(original)}):
-        package = module.partition('.')[0]
+    for package in sorted({module.partition('.')[0] for module, _ in _holders(original)}):
         yield (
-            f'{module} was imported before greenmicro.runner and would fail at its first TLS connection: '
+            f'{package} was imported before greenmicro.runner and would fail at its first TLS connection: '
             f'move the import of greenmicro.runner above that of {package} (or of what imports it)'
         )
 
@@ -44,10 +50,20 @@ def warnings() -> Iterator[str]:
 
 def _holders(original: object) -> Iterator[tuple[str, str]]:
     """Yield the modules outside the standard library that hold an object, and its name there."""
-    for name, module in list(sys.modules.items()):
+    # Each under its first name only: __mp_main__ is __main__ again.
+    named = {id(module): (name, module) for name, module in reversed(list(sys.modules.items()))}
+    for name, module in reversed(list(named.values())):
         package = name.partition('.')[0]
         if (package in sys.stdlib_module_names and name != '__main__') or package == 'gevent':
             continue
-        for kept_as, value in list(getattr(module, '__dict__', {}).items()):
+        for kept_as, value in _contents(module):
             if value is original:
                 yield name, kept_as
+
+
+def _contents(module: object) -> Iterable[tuple[str, object]]:
+    try:
+        # Not by getattr or vars: modules that import themselves lazily would begin to.
+        return list(object.__getattribute__(module, '__dict__').items())
+    except Exception:
+        return []  # anything may stand in sys.modules

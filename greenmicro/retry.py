@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from greenmicro.messages import ATTEMPT_HEADER, Failure, Message, Publication
@@ -13,6 +14,11 @@ from greenmicro.messages import ATTEMPT_HEADER, Failure, Message, Publication
 DEAD_SUFFIX = '.dead'
 #: Unreadable property bytes are kept up to this length; headers must stay well below a frame (128 kB).
 UNREADABLE_LIMIT = 16_000
+#: So much of the message's own headers is kept, as text; AMQP takes up to 1.7 times that for the same.
+HEADERS_LIMIT = 40_000
+#: Not passed on: what the broker counts, and what would have it copy the letter to other queues, the work
+#: queue among them, from where it would come again for ever.
+NOT_KEPT = frozenset(('x-death', 'CC', 'BCC'))
 
 
 def dead_queue_name(queue: str) -> str:
@@ -30,10 +36,12 @@ def dead_letter(message: Message, failure: Failure) -> Publication:
     Returns:
         A mandatory publication through the default exchange. It keeps the message's own properties,
         its time-to-live aside (a dead letter that expires is lost), and the user id (the broker
-        refuses one that is not the connection's own).
+        refuses one that is not the connection's own). It keeps its headers too, as far as they fit into
+        a frame; `greenmicro.headers_left_out` counts the others.
     """
+    kept_headers = _fitting(message.headers)
     headers: dict[str, Any] = {
-        **{key: value for key, value in message.headers.items() if key != 'x-death'},
+        **kept_headers,
         ATTEMPT_HEADER: message.attempt,
         'greenmicro.reason': failure.reason,
         'greenmicro.error': failure.error,
@@ -44,6 +52,8 @@ def dead_letter(message: Message, failure: Failure) -> Publication:
         'greenmicro.host': socket.gethostname(),
         'greenmicro.time': int(time.time()),
     }
+    if left_out := len(message.headers.keys() - kept_headers.keys() - NOT_KEPT):
+        headers['greenmicro.headers_left_out'] = left_out
     if message.unreadable is not None:
         headers['greenmicro.properties'] = base64.b64encode(message.unreadable[:UNREADABLE_LIMIT]).decode()
     kept = {key: value for key, value in message.properties.items() if key not in ('expiration', 'user_id')}
@@ -55,3 +65,21 @@ def dead_letter(message: Message, failure: Failure) -> Publication:
         headers=headers,
         mandatory=True,
     )
+
+
+def _fitting(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose the headers that are passed on: in their order, as far as there is room."""
+    kept, room = {}, HEADERS_LIMIT
+    for key, value in headers.items():
+        size = _size(key, value)
+        if key not in NOT_KEPT and size <= room:
+            kept[key] = value
+            room -= size
+    return kept
+
+
+def _size(key: str, value: Any) -> int:
+    try:
+        return len(f'{key}: {value!r}'.encode('utf-8', 'backslashreplace'))
+    except RecursionError:
+        return HEADERS_LIMIT + 1

@@ -37,7 +37,8 @@ class Route:
     dependencies: Mapping[str, Dependency] = field(default_factory=dict)
     translators: Sequence[MessageTranslator] = ()
     worker_class: type[Worker] = Worker
-    on_error: str = 'dead_letter'
+    # By keyword only: what a message gets when it is retried, or runs too long, comes before it some day.
+    on_error: str = field(default='dead_letter', kw_only=True)
 
     def faults(self) -> Iterator[str]:
         """Yield a sentence for everything about this route that cannot work; nothing is imported."""
@@ -56,7 +57,7 @@ class Route:
             yield f'translators: wanted a list of translators, found {_kind(self.translators)}'
         if not (isinstance(self.worker_class, type) and issubclass(self.worker_class, Worker)):
             yield f'worker_class: wanted a subclass of Worker, found {_kind(self.worker_class)}'
-        if self.on_error not in ON_ERROR:
+        if not (isinstance(self.on_error, str) and self.on_error in ON_ERROR):
             yield f"on_error: wanted 'dead_letter' or 'drop', found {self.on_error!r}"
 
     def worker_for(self, entrypoint: str, place: Place, arguments: Arguments | None, replies: bool) -> Worker:
@@ -81,11 +82,13 @@ def _dependency_faults(name: Any, dependency: Any) -> Iterator[str]:
     if not (isinstance(name, str) and name.isidentifier()):
         yield f'dependency {name!r}: its name has to be an identifier, as the target takes it by keyword'
     yield from _instance_faults(f'dependency {name!r}', dependency, Dependency)
-    if isinstance(dependency, Dependency) and not inspect.isgeneratorfunction(dependency.provide):
-        yield (
-            f'dependency {name!r}: {type(dependency).__name__}.provide has to be a generator function '
-            f'that yields the value once; this one has no yield'
-        )
+    if not isinstance(dependency, Dependency):
+        return
+    kind = type(dependency).__name__
+    if getattr(dependency.provide, '__func__', None) is Dependency.provide:
+        yield f'dependency {name!r}: {kind} has no provide(); it has to yield what the target gets'
+    elif not inspect.isgeneratorfunction(dependency.provide):
+        yield f'dependency {name!r}: {kind}.provide has to be a generator function that yields the value once'
 
 
 def _instance_faults(what: str, found: Any, wanted: type) -> Iterator[str]:

@@ -83,8 +83,8 @@ class Runner:
 
     def stop(self) -> None:
         """Have `start()` stop the service and return; from any greenlet or signal handler."""
-        if self._service is not None and not self._service.ended.ready():
-            self._service.ended.set(None)
+        if self._service is not None:
+            self._service.end()
 
     def __enter__(self) -> Runner:
         """Start in the background; return when every listener consumes.
@@ -94,8 +94,7 @@ class Runner:
             BrokerError: The broker refuses us.
         """
         service = self._launch()
-        service.wait_ready()
-        if service.ended.ready():
+        if not service.wait_ready():
             self._finish(service)
         return self
 
@@ -130,13 +129,13 @@ class Runner:
         except Exception as error:
             service.fail(error)
             return
-        service.wait_ready()
-        logger.info('ready after %.2f s', time.monotonic() - self._began)
+        if service.wait_ready():
+            logger.info('ready after %.2f s', time.monotonic() - self._began)
 
     def _announce(self, service: Service) -> None:
         settings = service.settings
         lines = [
-            f'greenmicro {__version__}: {settings.service_name}, process {os.getpid()}',
+            f'greenmicro {__version__}: {settings.service_name}, pid {os.getpid()}',
             f'  broker   {settings.broker_name}',
             f'  workers  {settings.max_workers}, mode {settings.worker_mode.name}',
             *(f'  on       {entrypoint.describe()}' for entrypoint in service.entrypoints),

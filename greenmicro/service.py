@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -26,9 +27,14 @@ logger = logging.getLogger(__name__)
 #: How long a broker gets, in seconds, to agree that it delivers no more.
 CANCEL_TIMEOUT_S = 5.0
 #: How long interrupted targets get, in seconds, to come to their end.
-INTERRUPT_TIMEOUT_S = 0.5
-#: How long the last settlements get, in seconds.
-FLUSH_TIMEOUT_S = 5.0
+INTERRUPT_TIMEOUT_S = 0.4
+#: How long the last settlements get, in seconds: what is left of the stop's time, at least and at most.
+FLUSH_TIMEOUT_S = 0.4
+GOODBYE_TIMEOUT_S = 5.0
+#: How often a stop looks, in seconds, whether a second signal came: handlers only set an event.
+POLL_S = 0.1
+#: How long the stop may still take, in seconds, after a second signal.
+CUT_SHORT_S = 0.8
 
 
 class Service:
@@ -48,7 +54,8 @@ class Service:
         self.ended: AsyncResult[None] = AsyncResult()
         self._spawned = Group()
         self._started = Event()
-        self._cut_short = False
+        self._cut_short = Event()
+        self._fed_by: list[Entrypoint] = []
 
     def submit(self, entrypoint: Entrypoint, message: Message) -> None:
         """Hand a message to the workers; returns at once."""
@@ -68,6 +75,11 @@ class Service:
         if not self.ended.ready():
             self.ended.set_exception(error)
 
+    def end(self) -> None:
+        """Have the service stop, as by SIGTERM; returns at once."""
+        if not self.ended.ready():
+            self.ended.set(None)
+
     def start(self, announce: Callable[[Service], None]) -> None:
         """Start everything: workers first, then what feeds them.
 
@@ -85,14 +97,16 @@ class Service:
         self.broker.declare(event_exchange(self.settings.service_name, self.settings))
         self.broker.start(self.fail)
         for entrypoint in self.entrypoints:
+            self._fed_by.append(entrypoint)
             entrypoint.start()
         self._started.set()
 
-    def wait_ready(self) -> None:
-        """Wait until every listener consumes, or the service has ended."""
+    def wait_ready(self) -> bool:
+        """Wait until every listener consumes; return False if the service ends before that."""
         ready = self._spawned.spawn(lambda: self._started.wait() and self.broker.wait_ready())
         objects: list[Any] = [ready, self.ended]
         gevent.wait(objects, count=1)
+        return not self.ended.ready()
 
     def stop(self) -> None:
         """Stop everything, in this order: what feeds the workers, the workers, the broker.
@@ -103,37 +117,56 @@ class Service:
             StopTimeoutError: Work was still going on at the deadline, and was given back.
         """
         deadline = time.monotonic() + self.settings.stop_timeout_s
-        for entrypoint in self.entrypoints:
-            entrypoint.stop()
-        self._spawned.kill()
-        self.broker.stop(min(CANCEL_TIMEOUT_S, self.settings.stop_timeout_s))
+        guard = gevent.spawn(self._end_at_once_when_cut_short)
+        self._stop_feeding()
         if not self.settings.worker_mode.drains:
             self._give_back()
         in_time = self._wait_idle(deadline)
         if not in_time:
             self.pool.interrupt(INTERRUPT_TIMEOUT_S)
             self._give_back()
-        self.broker.close(FLUSH_TIMEOUT_S)
+        self.broker.close(max(FLUSH_TIMEOUT_S, min(GOODBYE_TIMEOUT_S, deadline - time.monotonic())))
         self.pool.close()
+        guard.kill()
         if not in_time:
-            raise StopTimeoutError(
-                f'targets still ran after {self.settings.stop_timeout_s:g} s; their messages were given back'
-            )
+            limit = self.settings.stop_timeout_s
+            when = 'at the second signal' if self._cut_short.is_set() else f'after {limit:g} s'
+            raise StopTimeoutError(f'targets still ran {when}; their messages were given back')
 
     def cut_short(self) -> None:
-        """Let a stop that is going on wait for nothing more."""
-        self._cut_short = True
+        """Let a stop that is going on wait for nothing more; from a signal handler."""
+        self._cut_short.set()
+
+    def _stop_feeding(self) -> None:
+        for entrypoint in self._fed_by:
+            try:
+                entrypoint.stop()
+            except Exception:
+                # The user's code: whatever is wrong with it, the rest has to be stopped in order.
+                logger.exception('%s: stop() failed', entrypoint.name)
+        self._spawned.kill()
+        self.broker.stop(min(CANCEL_TIMEOUT_S, self.settings.stop_timeout_s))
 
     def _wait_idle(self, deadline: float) -> bool:
-        # In short waits, since a signal handler may only set a flag.
-        while not self.pool.wait_idle(min(0.1, max(0.0, deadline - time.monotonic()))):
-            if self._cut_short or time.monotonic() >= deadline:
+        while not self.pool.wait_idle(min(POLL_S, max(0.0, deadline - time.monotonic()))):
+            if self._cut_short.is_set() or time.monotonic() >= deadline:
                 return False
         return True
 
     def _give_back(self) -> None:
         for job in self.pool.pending.clear():
             job.entrypoint.finished(job.message, NOT_RUN)
+
+    def _end_at_once_when_cut_short(self) -> None:
+        """After a second signal end the process, whatever still waits, as for a broker that is stuck.
+
+        The broker gives the messages to others, and children die with their parent.
+        """
+        self._cut_short.wait()
+        gevent.sleep(CUT_SHORT_S)
+        logger.error('ending at once')
+        logging.shutdown()
+        os._exit(1)
 
 
 def check(

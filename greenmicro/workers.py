@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from greenmicro import codecs, targets
 from greenmicro.dependencies import Dependency, Publish, WorkerContext
@@ -27,16 +27,31 @@ class Interrupted(BaseException):
     """Thrown into a worker that is still busy at the stop's deadline; its message is given back."""
 
 
-class Place(NamedTuple):
-    """What the process that a worker runs in lends it.
+class Place:
+    """What the process that workers run in lends them; one for all of them.
 
     Attributes:
         settings: The service's settings.
         publish: Sends a publication; from a child through its parent.
     """
 
-    settings: Settings
-    publish: Publish
+    __slots__ = ('_set_up', 'publish', 'settings')
+
+    def __init__(self, settings: Settings, publish: Publish) -> None:
+        self.settings = settings
+        self.publish = publish
+        self._set_up: dict[int, Dependency] = {}
+
+    def set_up(self, dependency: Dependency) -> None:
+        """Set a dependency up, unless another route that has it too has done so."""
+        if id(dependency) not in self._set_up:
+            dependency.setup_worker()
+            self._set_up[id(dependency)] = dependency
+
+    def tear_down(self, dependency: Dependency) -> None:
+        """Tear a dependency down, if it was set up and not yet torn down."""
+        if self._set_up.pop(id(dependency), None) is not None:
+            dependency.teardown_worker()
 
 
 class Worker:
@@ -87,7 +102,7 @@ class Worker:
         self.target = targets.resolve(self.route.target)
         for name, dependency in self.route.dependencies.items():
             try:
-                dependency.setup_worker()
+                self.place.set_up(dependency)
             except Exception as error:
                 raise ConfigError(
                     f'dependency {name!r} of {self.route.target}: setup_worker failed with '
@@ -96,9 +111,9 @@ class Worker:
 
     def release(self) -> None:
         """Tear the dependencies down, once, after the last message; what fails there is logged."""
-        for name, dependency in self.route.dependencies.items():
+        for name, dependency in reversed(list(self.route.dependencies.items())):
             try:
-                dependency.teardown_worker()
+                self.place.tear_down(dependency)
             except Exception:
                 logger.exception('dependency %r of %s: teardown_worker failed', name, self.route.target)
 
@@ -109,7 +124,7 @@ class Worker:
         try:
             if message.unreadable is not None:
                 raise PayloadError('the properties cannot be read; their bytes are kept, base64-coded')
-            context = WorkerContext(message, self.entrypoint, *self.place)
+            context = WorkerContext(message, self.entrypoint, self.place.settings, self.place.publish)
             step = Reason.UNDECODABLE
             payload = self.decode(message)
             step = Reason.TRANSLATOR
@@ -131,6 +146,8 @@ class Worker:
             return NOT_RUN
         except BaseException as error:
             return Outcome.failed(Failure.of(_reason(step, error), error))
+        finally:
+            raised = None  # or it, this frame and the payload keep each other until the next collection
 
     def decode(self, message: Message) -> Any:
         """Turn the body into a payload, by its content type.
@@ -186,15 +203,20 @@ class Injection:
         values = {}
         try:
             for name, dependency in self._dependencies.items():
-                provided = dependency.provide(self._context)
-                values[name] = next(provided)
-                self._entered.append(provided)
+                values[name] = self._enter(name, dependency)
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
-            if isinstance(error, StopIteration):
-                raise TypeError(f'provide() of dependency {name!r} ended without a yield') from None
             raise
         return values
+
+    def _enter(self, name: str, dependency: Dependency) -> Any:
+        provided = dependency.provide(self._context)
+        try:
+            value = next(provided)
+        except StopIteration:
+            raise TypeError(f'provide() of dependency {name!r} ended without a yield') from None
+        self._entered.append(provided)
+        return value
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -207,18 +229,31 @@ class Injection:
 
 def _leave(provided: Iterator[Any], error: BaseException | None) -> BaseException | None:
     """Leave one dependency; return the error that the ones entered before it are to be told."""
+    raised = _told(provided, error)
+    if error is None or raised is None or raised is error:
+        return error or raised
+    if isinstance(error, StopIteration) and raised.__cause__ is error:
+        return error  # a generator cannot pass one on as it is (PEP 479)
+    # The target's own error is what the message failed of; this one is only logged.
+    logger.error('a dependency failed while it was left after an error', exc_info=raised)
+    return error
+
+
+def _told(provided: Any, error: BaseException | None) -> BaseException | None:
+    """Tell a dependency how the target ended; return what it raises."""
+    trace = error.__traceback__ if error is not None else None
     try:
         if error is None:
             next(provided)
         else:
-            provided.throw(error)  # type: ignore[attr-defined]  # a generator, checked at start
+            provided.throw(error)
+        provided.close()
     except StopIteration:
-        return error
+        return None
     except BaseException as raised:
-        if error is None:
-            return raised
-        if raised is not error:
-            # The target's own error is what the message failed of; this one is only told.
-            logger.error('a dependency failed while it was left after an error', exc_info=raised)
-        return error
-    return error or TypeError('provide() has a second yield; it must yield once')
+        return raised
+    finally:
+        if error is not None:
+            # Without our own frames, which hold the error: it would keep itself alive, and the payload.
+            error.__traceback__ = trace
+    return TypeError('provide() has a second yield; it must yield once')

@@ -13,6 +13,14 @@ from greenmicro.amqp.topology import event_exchange
 from greenmicro.dependencies import Dependency, WorkerContext
 from greenmicro.messages import Publication
 
+#: The properties that a target may set; a misspelt one would be dropped without a word.
+PROPERTIES = frozenset(
+    (
+        *('app_id', 'cluster_id', 'content_encoding', 'content_type', 'correlation_id', 'delivery_mode'),
+        *('expiration', 'message_id', 'priority', 'reply_to', 'timestamp', 'type', 'user_id'),
+    )
+)
+
 
 class Producer(Dependency):
     """Injects `producer(event_name, payload, **options)`: publishes on this service's exchange.
@@ -50,11 +58,14 @@ def _publish(
         **properties: Other AMQP basic properties, as `message_id`, `priority`, `expiration`.
 
     Raises:
+        TypeError: The event name is no text, or a property is none; nothing was sent.
         PayloadError: The payload cannot be encoded; nothing was sent.
         PublishError: The event is not known to be safe with the broker.
     """
     if not isinstance(event_name, str) or not event_name:
         raise TypeError(f'event_name: wanted a text, found {event_name!r}')
+    if unknown := properties.keys() - PROPERTIES:
+        raise TypeError(f'{sorted(unknown)[0]}: wanted one of {", ".join(sorted(PROPERTIES))}')
     body, content_type, content_encoding = codecs.encode(payload)
     exchange = event_exchange(context.settings.service_name, context.settings)
     context.publish(

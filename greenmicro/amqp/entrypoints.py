@@ -9,6 +9,7 @@ from greenmicro.amqp.topology import (
     Subscription,
     event_exchange,
     event_queue_name,
+    length_fault,
     name_fault,
     queue_of_type,
 )
@@ -51,6 +52,9 @@ class EventListener(Entrypoint):
             value = getattr(self, name)
             if not (isinstance(value, str) and value):
                 yield f'{name}: wanted a text, found {value!r}'
+            # With what it becomes: an exchange's name, a routing key.
+            elif fault := length_fault(name, f'{value}.events' if name == 'source_service' else value):
+                yield fault
         if self.queue is not None and not (isinstance(self.queue, str) and self.queue):
             yield f'queue: wanted a text or None, found {self.queue!r}'
         elif settings and isinstance(self.route, Route) and isinstance(self.route.target, str):

@@ -105,9 +105,10 @@ def queue_of_type(name: str, queue_type: str | None) -> Queue:
 
 def name_fault(queue: str) -> str | None:
     """Return a sentence if a queue's name, or that of its dead queue, is too long; else None."""
-    length = len(dead_queue_name(queue).encode())
-    if length <= NAME_LIMIT:
-        return None
-    return (
-        f'queue name {queue!r}: with its dead queue it has {length} bytes, at most {NAME_LIMIT} are possible'
-    )
+    return length_fault(f'queue name {queue!r}, with {dead_queue_name("")!r}', dead_queue_name(queue))
+
+
+def length_fault(what: str, name: str) -> str | None:
+    """Return a sentence if a name is too long for AMQP; else None."""
+    length = len(name.encode('utf-8', 'surrogatepass'))
+    return None if length <= NAME_LIMIT else f'{what}: wanted at most {NAME_LIMIT} bytes, found {length}'

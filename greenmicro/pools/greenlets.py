@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextvars import Context
+from time import monotonic
 from typing import Any
 
 import gevent
 from gevent.event import Event
 from gevent.hub import get_hub
 from gevent.pool import Pool as GeventPool
-from greenlet import getcurrent
+from greenlet import GreenletExit, getcurrent
 
 from greenmicro import targets
 from greenmicro.dependencies import Publish
@@ -26,8 +27,12 @@ logger = logging.getLogger(__name__)
 
 #: So many greenlets without work stay, to be woken at 1 us instead of spawned at 14; others end.
 PARKED_MOST = 100
-#: A worker that never has to wait lets the others run this often, counted in messages.
-TURN = 50
+#: So long, in seconds, targets that never wait may go on before the hub looks at its sockets and timers.
+TURN_S = 0.005
+#: A wait for that. Not 0: then the hub would first run up to a thousand other greenlets that want to go on.
+NEXT_LOOP_S = 1e-9
+#: What a target fails of whose greenlet is killed.
+KILLED = f'{GreenletExit.__module__}.{GreenletExit.__qualname__}'
 
 
 class GreenletPool(Pool):
@@ -42,8 +47,10 @@ class GreenletPool(Pool):
         super().__init__(settings, entrypoints, publish)
         self._workers: dict[Entrypoint, Worker] = {}
         self._greenlets: Any = GeventPool(settings.max_workers)
-        self._parked: list[Any] = []
+        self._parked: dict[Any, None] = {}
         self._waking = False
+        self._turn_began = 0.0
+        self._turn_ends = False
         self._running: dict[Any, Job] = {}
         self._interrupted: set[Any] = set()
         self._closed = False
@@ -53,29 +60,29 @@ class GreenletPool(Pool):
     def start(self) -> None:
         """Resolve targets and set dependencies up, here; see the contract."""
         if self.settings.worker_setup is not None:
-            targets.resolve(self.settings.worker_setup)()
+            _call_setup(self.settings.worker_setup)
         place = Place(self.settings, self.publish)
         faults: list[str] = []
         for entrypoint in self.entrypoints:
-            worker = build_worker(entrypoint, place)
+            worker = self._workers[entrypoint] = _build_worker(entrypoint, place)
             try:
                 worker.prepare()
             except ConfigError as error:
                 faults += [f'{entrypoint.name}: {fault}' for fault in error.faults]
-            self._workers[entrypoint] = worker
         if faults:
             raise ConfigError(*faults)
 
     def submit(self, entrypoint: Entrypoint, message: Message) -> None:
         """Let the job wait, and see to it that a greenlet takes it; see the contract."""
+        if not self._running:
+            self._turn_began = monotonic()
         self._idle.clear()
         self.pending.put(entrypoint, message)
         self._wake()
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Wait until nothing runs and nothing waits; see the contract."""
-        if not self.pending and not self._running:
-            self._idle.set()
+        self._tell_if_idle()
         return bool(self._idle.wait(timeout_s))
 
     def interrupt(self, timeout_s: float) -> None:
@@ -91,11 +98,12 @@ class GreenletPool(Pool):
     def close(self) -> None:
         """Tear the dependencies down; see the contract."""
         self._closed = True
-        for greenlet in self._parked:
-            get_hub().loop.run_callback(greenlet.switch)
-        self._parked.clear()
+        while self._parked:
+            self._resume_parked()
         for worker in self._workers.values():
             worker.release()
+
+    # Who takes what waits.
 
     def _wake(self) -> None:
         """Have one greenlet look for work, unless one is about to."""
@@ -103,56 +111,106 @@ class GreenletPool(Pool):
             return
         if self._parked:
             self._waking = True
-            get_hub().loop.run_callback(self._parked.pop().switch)
+            self._resume_parked()
         elif not self._greenlets.full():
             self._waking = True
-            self._greenlets.spawn(self._work)
+            # Linked after the Pool's own link: its slot is free by then.
+            self._greenlets.spawn(self._work).rawlink(self._ended)
+
+    def _resume_parked(self) -> None:
+        greenlet, _ = self._parked.popitem()
+        get_hub().loop.run_callback(greenlet.switch)
+
+    def _ended(self, greenlet: Any) -> None:
+        """Replace a greenlet that was killed; it may have been the one that was about to look."""
+        self._waking = False
+        if self.pending:
+            self._wake()
+        self._tell_if_idle()
+
+    def _tell_if_idle(self) -> None:
+        if not self._running and not self.pending:
+            self._idle.set()
+
+    # A greenlet's life.
 
     def _work(self) -> None:
         me = getcurrent()
-        done = 0
-        while True:
+        alive = True
+        while alive:
             self._waking = False
-            job = None if self._closed else self.pending.take()
-            if job is None:
-                if not self._park(me):
-                    return
+            if self._closed or not self._may_go_on():
+                alive = self._park(me)
                 continue
-            self._running[me] = job
+            job = self.pending.take()
+            if job is None:
+                alive = self._park(me)
+                continue
             if self.pending:
                 self._wake()
-            outcome = self._run(job)
-            del self._running[me]
-            if outcome.failure is not None and me in self._interrupted:
-                outcome = NOT_RUN
-            job.entrypoint.finished(job.message, outcome)
-            done += 1
-            if not done % TURN:
-                gevent.sleep(0)
+            alive = self._do(me, job)
+
+    def _may_go_on(self) -> bool:
+        """Let the hub have its turn when it is due; False if another greenlet is seeing to that."""
+        if monotonic() - self._turn_began < TURN_S:
+            return True
+        if self._turn_ends:
+            return False
+        self._turn_ends = True
+        try:
+            gevent.sleep(NEXT_LOOP_S)
+        finally:
+            self._turn_ends = False
+        self._turn_began = monotonic()
+        return True
 
     def _park(self, me: Any) -> bool:
         """Wait to be woken; False when there is no need for this greenlet any more."""
-        if not self._running and not self.pending:
-            self._idle.set()
+        self._tell_if_idle()
         if self._closed or len(self._parked) >= PARKED_MOST:
             return False
-        self._parked.append(me)
+        self._parked[me] = None
         try:
             get_hub().switch()
         finally:
-            if me in self._parked:  # killed while parked: somebody else's work is not to wake it
-                self._parked.remove(me)
+            self._parked.pop(me, None)  # still there if it was killed: nobody is to wake it
         return True
 
-    def _run(self, job: Job) -> Outcome:
+    def _do(self, me: Any, job: Job) -> bool:
+        """Run a job and tell its outcome; False when this greenlet was killed meanwhile, and has to end."""
+        self._running[me] = job
         try:
-            return Context().run(self._workers[job.entrypoint].run, job.message)
+            outcome = self._run(job)
+            killed = outcome.failure is not None and KILLED in outcome.failure.lineage
+            if outcome.failure is not None and me in self._interrupted:
+                outcome = NOT_RUN
+            job.entrypoint.finished(job.message, outcome)
+        finally:
+            del self._running[me]
+        return not killed
+
+    def _run(self, job: Job) -> Outcome:
+        worker = self._workers[job.entrypoint]
+        try:
+            outcome = Context().run(worker.run, job.message)
+            if not isinstance(outcome, Outcome):
+                raise TypeError(f'{type(worker).__name__}.run: wanted an Outcome, found {outcome!r}')
         except BaseException as error:
             # Only a Worker subclass, or a kill between its steps, gets here.
             return Outcome.failed(Failure.of(Reason.TARGET, error))
+        return outcome
 
 
-def build_worker(entrypoint: Entrypoint, place: Place) -> Worker:
+def _call_setup(path: str) -> None:
+    try:
+        targets.resolve(path)()
+    except ConfigError as error:
+        raise ConfigError(*(f'WORKER_SETUP: {fault}' for fault in error.faults)) from error
+    except Exception as error:
+        raise ConfigError(f'WORKER_SETUP {path} failed with {type(error).__name__}: {error}') from error
+
+
+def _build_worker(entrypoint: Entrypoint, place: Place) -> Worker:
     """Build an entrypoint's worker; its `arguments` is only asked where it is overridden."""
     overridden = type(entrypoint).arguments is not Entrypoint.arguments
     return entrypoint.route.worker_for(
