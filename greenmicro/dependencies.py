@@ -19,7 +19,7 @@ class WorkerContext:
 
     Attributes:
         message: The raw message, with its headers and properties.
-        entrypoint: The name of the entrypoint that received it, as the start log shows it.
+        entrypoint: The name of the entrypoint that received it, as log lines about its messages have it.
         settings: The service's settings.
         publish: Sends a `Publication`; returns once the broker has confirmed it.
     """
@@ -53,10 +53,9 @@ class Dependency:
         ...     def __init__(self, path):
         ...         self.path = path
         ...     def provide(self, context):
-        ...         connection = sqlite3.connect(self.path)
-        ...         with connection:           # commits, or rolls back when the target raises
-        ...             yield connection
-        ...         connection.close()
+        ...         with closing(sqlite3.connect(self.path)) as connection:
+        ...             with connection:   # commits, or rolls back when the target raises
+        ...                 yield connection
     """
 
     def setup_worker(self) -> None:

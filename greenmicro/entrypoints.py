@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from greenmicro import codecs
-from greenmicro.messages import Message, Outcome, Settlement
+from greenmicro.messages import EMPTY, Message, Outcome, Settlement
 from greenmicro.routes import Route
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class Service(Protocol):
     def spawn(self, function: Callable[..., None], *args: Any) -> None:
         """Run a function in a greenlet until the service stops; a crash in it stops the service."""
 
+    def end(self) -> None:
+        """Have the service stop, as by SIGTERM; returns at once."""
+
     def every(self, interval_s: float, tick: Callable[[], None], eager: bool) -> None:
         """Call a function at each multiple of an interval, from now until the service stops."""
 
@@ -70,8 +74,11 @@ class Entrypoint:
         ...             time.sleep(1)
     """
 
-    #: Whether somebody waits for the target's result; it is then encoded into the outcome.
+    #: Whether somebody waits for the target's result. `Outcome.result` is then what `codecs.encode` made of
+    #: it: body, content type, content encoding.
     replies = False
+    #: Whether `settle` keeps a failed message; it is only told in the log.
+    dead_letters = False
 
     def __init__(self, route: Route | None = None) -> None:
         self.route: Route = route  # type: ignore[assignment]  # a missing one is a fault, told at start
@@ -94,7 +101,7 @@ class Entrypoint:
 
     @property
     def name(self) -> str:
-        """Its name in logs: its class and its target."""
+        """Its name in log lines about its messages: its class and its target."""
         target = getattr(getattr(self, 'route', None), 'target', 'no target')
         return f'{type(self).__name__} -> {target}'
 
@@ -112,14 +119,26 @@ class Entrypoint:
     def stop(self) -> None:
         """Take no more; what was received is still worked off and settled."""
 
-    def message(self, payload: Any, **headers: Any) -> Message:
+    def message(
+        self, payload: Any, message_id: str | None = None, headers: Mapping[str, Any] = EMPTY
+    ) -> Message:
         """Build a message of a payload, for triggers that no broker feeds.
+
+        Args:
+            payload: Anything that JSON, with kombu's type tags, can carry.
+            message_id: What it is known by in logs; a new uuid if it has no name of its own.
+            headers: What dependencies and translators may want to know of it.
 
         Raises:
             PayloadError: The payload cannot be encoded.
         """
         body, content_type, content_encoding = codecs.encode(payload)
-        return Message(body, {'content_type': content_type, 'content_encoding': content_encoding}, headers)
+        properties = {
+            'content_type': content_type,
+            'content_encoding': content_encoding,
+            'message_id': message_id or str(uuid.uuid4()),
+        }
+        return Message(body, properties, headers)
 
     def receive(self, message: Message) -> None:
         """Have the route run for a message; returns at once."""
@@ -142,7 +161,7 @@ class Entrypoint:
                 self.name,
                 message,
                 outcome.failure.reason,
-                'dropped' if settlement is Settlement.ACK else settlement.value,
+                self._fate(settlement),
                 outcome.failure.error,
                 outcome.failure.traceback,
             )
@@ -151,6 +170,13 @@ class Entrypoint:
         except Exception:
             # The user's own code; what runs beside and after this message must not feel it.
             logger.exception('%s: %r could not be settled', self.name, message)
+
+    def _fate(self, settlement: Settlement) -> str:
+        if settlement is Settlement.ACK:
+            return 'dropped'
+        return (
+            'not kept' if settlement is Settlement.DEAD_LETTER and not self.dead_letters else settlement.value
+        )
 
     def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
         """Carry a settlement out; called exactly once for each message. Replies go out here."""
@@ -177,6 +203,7 @@ class TimeEntrypoint(Entrypoint):
         self.eager = eager
         self.ticks = 0
         self.skipped = 0
+        self._skipped_before = 0  # when it last ran
         self._running = False
 
     def faults(self, settings: Settings | None) -> Iterator[str]:
@@ -199,11 +226,15 @@ class TimeEntrypoint(Entrypoint):
         """Run the route, unless it is still running."""
         self.ticks += 1
         if self._running:
+            # One line for a row of them, since a short interval would flood the log.
+            if self.skipped == self._skipped_before:
+                logger.warning('%s: tick %d skipped, the last one still runs', self.name, self.ticks)
             self.skipped += 1
-            logger.warning(
-                '%s: tick %d skipped, still running (%d so far)', self.name, self.ticks, self.skipped
-            )
             return
+        if self.skipped > self._skipped_before:
+            row = self.skipped - self._skipped_before
+            logger.warning('%s: running again, %d skipped, %d in all', self.name, row, self.skipped)
+            self._skipped_before = self.skipped
         self._running = True
         self.receive(self.message({'tick': self.ticks, 'skipped': self.skipped}))
 

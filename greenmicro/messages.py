@@ -65,10 +65,8 @@ class Message(NamedTuple):
         # Bodies and headers carry personal data and tokens; a log line must not. What a peer chose is
         # quoted: it may hold a line break, and forge a log line.
         name = 'without id' if self.message_id is None else repr(self.message_id)
-        return (
-            f'<Message {name} from {self.queue or "no queue"}, '
-            f'routing key {self.routing_key!r}, {len(self.body)} bytes>'
-        )
+        source = f' from {self.queue}, routing key {self.routing_key!r}' if self.queue else ''
+        return f'<Message {name}{source}, {len(self.body)} bytes>'
 
 
 class Reason:
@@ -91,7 +89,7 @@ class Failure(NamedTuple):
 
     Attributes:
         reason: One of the `Reason` values.
-        error: The error's class, dotted (`builtins.ValueError`), and its message.
+        error: The error's class, dotted unless it is a builtin one, and its message.
         lineage: The dotted names of the error's class and of all its bases, nearest first.
         traceback: The formatted traceback, capped.
     """
@@ -112,7 +110,12 @@ class Failure(NamedTuple):
         lineage = tuple(f'{c.__module__}.{c.__qualname__}' for c in type(exception).__mro__)
         text = _printable(_safely(str, exception)[:MESSAGE_LIMIT])
         trace = _safely(lambda e: ''.join(tracebacks.format_exception(e)), exception)
-        return cls(reason, f'{lineage[0]}: {text}', lineage[:-1], _middle_cut(_printable(trace)))
+        return cls(
+            reason,
+            f'{lineage[0].removeprefix("builtins.")}: {text}',
+            lineage[:-1],
+            _middle_cut(_printable(trace)),
+        )
 
 
 def _safely(describe: Any, exception: BaseException) -> str:
@@ -176,7 +179,7 @@ class Publication(NamedTuple):
         exchange: Where to; '' is the default exchange, which routes to the queue of that name.
         routing_key: With which routing key.
         body: The encoded body.
-        properties: AMQP basic properties by name, headers aside; `message_id` is always set.
+        properties: AMQP basic properties by name, headers aside. What is new has a `message_id`.
         headers: The application headers.
         mandatory: Whether it is an error if no queue takes it.
     """

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenmicro import __version__
 from greenmicro.entrypoints import Entrypoint
-from greenmicro.errors import ConfigError
+from greenmicro.errors import ConfigError, StopTimeoutError
 
 if TYPE_CHECKING:
     from greenmicro.service import Service
@@ -79,7 +79,8 @@ class Runner:
             self._finish(service)
         finally:
             for number, handler in previous.items():
-                signal.signal(number, handler)
+                # None: a handler that was not set from Python, and cannot be
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def stop(self) -> None:
         """Have `start()` stop the service and return; from any greenlet or signal handler."""
@@ -150,6 +151,8 @@ class Runner:
         self._starter.kill()
         try:
             service.stop()
+        except StopTimeoutError as late:
+            raise late from error
         finally:
             self._service = None
             logger.info('stopped after %.2f s', time.monotonic() - began)

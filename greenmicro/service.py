@@ -144,7 +144,7 @@ class Service:
             except Exception:
                 # The user's code: whatever is wrong with it, the rest has to be stopped in order.
                 logger.exception('%s: stop() failed', entrypoint.name)
-        self._spawned.kill()
+        self._spawned.kill(timeout=INTERRUPT_TIMEOUT_S)
         self.broker.stop(min(CANCEL_TIMEOUT_S, self.settings.stop_timeout_s))
 
     def _wait_idle(self, deadline: float) -> bool:
@@ -192,10 +192,16 @@ def check(
         settings = Settings.load(config, environ)
     except ConfigError as error:
         faults += error.faults
+    if not isinstance(entrypoints, Iterable) or isinstance(entrypoints, (str, Mapping)):
+        raise ConfigError(*faults, f'entrypoints: wanted a list of entrypoints, found {entrypoints!r}')
     listed = list(entrypoints)
+    if not listed:
+        faults.append('entrypoints: wanted at least one, found an empty list')
     for number, entrypoint in enumerate(listed):
         where = f'entrypoint {number + 1}'
-        if isinstance(entrypoint, Entrypoint):
+        if entrypoint in listed[:number]:
+            faults.append(f'{where} ({entrypoint.name}): stands in the list twice')
+        elif isinstance(entrypoint, Entrypoint):
             faults += [f'{where} ({entrypoint.name}): {fault}' for fault in entrypoint.faults(settings)]
         else:
             faults.append(f'{where}: wanted an instance of Entrypoint, found {entrypoint!r}')

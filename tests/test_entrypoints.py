@@ -52,9 +52,11 @@ def test_a_payload_is_one_positional_argument() -> None:
 
 def test_a_message_can_be_made_of_a_payload() -> None:
     """It is decoded like any other."""
-    made = Entrypoint(ROUTE).message({'id': 1}, tenant=7)
+    made = Entrypoint(ROUTE).message({'id': 1}, headers={'tenant': 7})
     assert codecs.decode(made) == {'id': 1}
     assert made.headers == {'tenant': 7}
+    assert made.message_id != Entrypoint(ROUTE).message({}).message_id
+    assert Entrypoint(ROUTE).message({}, 'row 7').message_id == 'row 7'
     with pytest.raises(PayloadError):
         Entrypoint(ROUTE).message(object())
 
@@ -101,12 +103,20 @@ def test_an_outcome_is_settled_as_the_route_decides(outcome: Outcome, settlement
     assert entrypoint.settled == [(received, settlement, outcome)]
 
 
-@pytest.mark.parametrize(('on_error', 'word'), [('drop', 'dropped'), ('dead_letter', 'dead letter')])
+@pytest.mark.parametrize(
+    ('on_error', 'kept', 'word'),
+    [
+        ('drop', True, 'dropped'),
+        ('dead_letter', True, 'dead letter'),
+        ('dead_letter', False, 'not kept'),
+    ],
+)
 def test_a_failure_is_logged_with_its_traceback(
-    on_error: str, word: str, caplog: pytest.LogCaptureFixture
+    on_error: str, kept: bool, word: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With what became of the message; success and give-back are silent."""
     entrypoint = Recorder(Route('tasks.run', on_error=on_error))
+    entrypoint.dead_letters = kept
     entrypoint.finished(message(), SUCCEEDED)
     entrypoint.finished(message(), NOT_RUN)
     assert not caplog.records
@@ -162,11 +172,11 @@ def test_a_tick_during_a_run_is_skipped_and_counted(caplog: pytest.LogCaptureFix
     for _ in range(3):
         entrypoint.tick()
     assert payloads(service) == [{'tick': 1, 'skipped': 0}]
-    assert [record.levelname for record in caplog.records] == ['WARNING', 'WARNING']
-    assert 'tick 3 skipped, still running (2 so far)' in caplog.text
     entrypoint.finished(service.submitted[0][1], SUCCEEDED)
     entrypoint.tick()
     assert payloads(service)[1:] == [{'tick': 4, 'skipped': 2}]
+    told = [record.getMessage().partition(': ')[2] for record in caplog.records]
+    assert told == ['tick 2 skipped, the last one still runs', 'running again, 2 skipped, 2 in all']
 
 
 @pytest.mark.parametrize('outcome', [FAILED, NOT_RUN])

@@ -60,12 +60,12 @@ def test_a_message_shows_nothing_of_its_body_and_headers() -> None:
     """A log line names id, queue, routing key and size, and no content."""
     shown = repr(Message(b'secret', {'message_id': 'm-1'}, {'token': 'secret'}, 'x', 'order.placed', 'q'))
     assert shown == "<Message 'm-1' from q, routing key 'order.placed', 6 bytes>"
-    assert repr(Message(b'')) == "<Message without id from no queue, routing key '', 0 bytes>"
+    assert repr(Message(b'')) == "<Message without id, 0 bytes>"
 
 
 def test_a_peer_cannot_forge_a_log_line() -> None:
     """Line breaks in what the sender chose are shown as escapes."""
-    forged = Message(b'', {'message_id': 'm\nERROR root: all is lost'}, routing_key='k\r\nERROR')
+    forged = Message(b'', {'message_id': 'm\nERROR root: all is lost'}, {}, 'x', 'k\r\nERROR', 'q')
     assert '\n' not in repr(forged)
     assert '\r' not in repr(forged)
 
@@ -86,7 +86,7 @@ def test_a_failure_names_class_and_message() -> None:
     """The class with its module, the message, the bases, and the traceback."""
     found = failure(KeyError('size'))
     assert found.reason == 'target error'
-    assert found.error == "builtins.KeyError: 'size'"
+    assert found.error == "KeyError: 'size'"
     assert found.lineage == (
         'builtins.KeyError',
         'builtins.LookupError',
@@ -130,7 +130,7 @@ def test_an_exception_whose_text_is_no_text_is_described() -> None:
 def test_arguments_that_do_not_pickle_do_no_harm() -> None:
     """An exception becomes text at once; its arguments travel nowhere."""
     found = failure(ValueError(lambda: None))
-    assert found.error.startswith('builtins.ValueError: <function')
+    assert found.error.startswith('ValueError: <function')
 
 
 def test_long_messages_and_tracebacks_are_cut() -> None:
@@ -157,14 +157,14 @@ def test_a_deep_recursion_is_described() -> None:
 def test_lone_surrogates_become_escapes() -> None:
     """The texts end in AMQP headers, which are UTF-8."""
     found = failure(ValueError('a\udc80b'))
-    assert found.error == 'builtins.ValueError: a\\udc80b'
+    assert found.error == 'ValueError: a\\udc80b'
     found.traceback.encode()
 
 
 @pytest.mark.parametrize('kind', [BaseException, SystemExit, KeyboardInterrupt, GeneratorExit])
 def test_what_is_no_exception_is_described_alike(kind: type[BaseException]) -> None:
     """SystemExit and its like fail a message as any error does."""
-    assert failure(kind('gone')).error == f'builtins.{kind.__name__}: gone'
+    assert failure(kind('gone')).error == f'{kind.__name__}: gone'
 
 
 def test_a_failed_outcome_counts_as_an_attempt() -> None:

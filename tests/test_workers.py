@@ -145,7 +145,7 @@ def test_arguments_map_a_payload_to_the_call() -> None:
 def test_arguments_that_raise_fail_the_message() -> None:
     """As does a keyword that is a dependency's name too."""
     running = worker(lambda payload: None, arguments=lambda payload: ((), payload['kwargs']))
-    assert error_of(running.run(message({}))) == "builtins.KeyError: 'kwargs'"
+    assert error_of(running.run(message({}))) == "KeyError: 'kwargs'"
     running = worker(
         lambda **kwargs: None,
         arguments=lambda payload: ((), {'d': 1}),
@@ -269,7 +269,7 @@ def test_those_that_were_entered_are_left_when_a_later_one_fails() -> None:
     dependencies = {'a': Traced('a', log), 'b': Traced('b', log, enter=OSError('no')), 'c': Traced('c', log)}
     outcome = worker(log.append, dependencies=dependencies).run(message())
     assert log == ['enter a', 'enter b', 'a told OSError']
-    assert (reason_of(outcome), error_of(outcome)) == (Reason.DEPENDENCY, 'builtins.OSError: no')
+    assert (reason_of(outcome), error_of(outcome)) == (Reason.DEPENDENCY, 'OSError: no')
 
 
 def test_an_error_on_leaving_fails_the_message() -> None:
@@ -278,7 +278,7 @@ def test_an_error_on_leaving_fails_the_message() -> None:
     dependencies = {'a': Traced('a', log), 'b': Traced('b', log, leave=OSError('commit'))}
     outcome = worker(lambda payload, a, b: None, dependencies=dependencies).run(message())
     assert log == ['enter a', 'enter b', 'leave b', 'a told OSError']
-    assert (reason_of(outcome), error_of(outcome)) == (Reason.DEPENDENCY, 'builtins.OSError: commit')
+    assert (reason_of(outcome), error_of(outcome)) == (Reason.DEPENDENCY, 'OSError: commit')
 
 
 def test_the_targets_own_error_stays_the_reason_if_leaving_fails_too(
@@ -289,7 +289,7 @@ def test_the_targets_own_error_stays_the_reason_if_leaving_fails_too(
     dependencies = {'a': Traced('a', log), 'b': Traced('b', log, leave=OSError('rollback'))}
     outcome = worker(raising(ValueError('own')), dependencies=dependencies).run(message())
     assert log == ['enter a', 'enter b', 'b told ValueError', 'a told ValueError']
-    assert (reason_of(outcome), error_of(outcome)) == (Reason.TARGET, 'builtins.ValueError: own')
+    assert (reason_of(outcome), error_of(outcome)) == (Reason.TARGET, 'ValueError: own')
     assert 'OSError: rollback' in caplog.text
 
 
@@ -347,7 +347,7 @@ def test_provide_without_a_yield_fails_the_message(caplog: pytest.LogCaptureFixt
     outcome = worker(log.append, dependencies={'a': Traced('a', log), 'b': Unyielding()}).run(message())
     assert log == ['enter a', 'a told TypeError']
     assert reason_of(outcome) == Reason.DEPENDENCY
-    assert error_of(outcome) == "builtins.TypeError: provide() of dependency 'b' ended without a yield"
+    assert error_of(outcome) == "TypeError: provide() of dependency 'b' ended without a yield"
     assert not caplog.records
 
 
@@ -356,21 +356,21 @@ def test_provide_with_a_second_yield_fails_the_message() -> None:
     log: list[Any] = []
     outcome = worker(lambda payload, a: None, dependencies={'a': Twice(log)}).run(message())
     assert reason_of(outcome) == Reason.DEPENDENCY
-    assert error_of(outcome) == 'builtins.TypeError: provide() has a second yield; it must yield once'
+    assert error_of(outcome) == 'TypeError: provide() has a second yield; it must yield once'
     assert log == ['closed']
 
 
 def test_a_second_yield_whose_closing_fails_fails_the_message() -> None:
     """With what it raised."""
     outcome = worker(lambda payload, a: None, dependencies={'a': Twice([], OSError('late'))}).run(message())
-    assert error_of(outcome) == 'builtins.OSError: late'
+    assert error_of(outcome) == 'OSError: late'
 
 
 def test_a_second_yield_after_the_targets_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The target's error stays the reason."""
     log: list[Any] = []
     outcome = worker(raising(ValueError('own')), dependencies={'a': Twice(log)}).run(message())
-    assert (reason_of(outcome), error_of(outcome)) == (Reason.TARGET, 'builtins.ValueError: own')
+    assert (reason_of(outcome), error_of(outcome)) == (Reason.TARGET, 'ValueError: own')
     assert log == ['closed']
     assert 'second yield' in caplog.text
 

@@ -15,6 +15,7 @@ from greenmicro.amqp.topology import (
 )
 from greenmicro.entrypoints import Entrypoint, Service
 from greenmicro.messages import Message, Outcome, Settlement
+from greenmicro.retry import dead_queue_name
 from greenmicro.routes import Route
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class EventListener(Entrypoint):
     Example:
         >>> EventListener('orders', 'order.*', route=Route('tasks.on_order'))
     """
+
+    dead_letters = True
 
     def __init__(
         self, source_service: str, event_name: str, route: Route | None = None, queue: str | None = None
@@ -67,6 +70,10 @@ class EventListener(Entrypoint):
         return self.queue or event_queue_name(
             self.source_service, self.event_name, settings.service_name, self.route.target
         )
+
+    def dead_queue_name(self, settings: Settings) -> str:
+        """Return the name of the queue that keeps what failed."""
+        return dead_queue_name(self.queue_name(settings))
 
     def claim(self, settings: Settings) -> str | None:
         """Say which queue is this listener's alone."""

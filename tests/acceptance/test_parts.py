@@ -71,7 +71,7 @@ def test_parts_of_main_in_all_modes(
         letter = amqp_client.get(dead)
         assert program.stop() == 0
     assert letter.payload == {'number': 2}, 'a dead letter has the original body'
-    assert letter.headers['greenmicro.error'] == 'builtins.KeyError: 4'
+    assert letter.headers['greenmicro.error'] == 'KeyError: 4'
     assert letter.headers['greenmicro.reason'] == 'target error'
     lines = notes.read_text().splitlines()
     assert lines[:2] == ['greeted hello 50', 'left']

@@ -54,7 +54,7 @@ def test_on_rabbitmq(amqp_uri, amqp_client, rabbitmq, vhost):
     }
     dead = amqp_client.get(DEAD_QUEUE)
     assert dead.payload['town'] == 'Atlantis'
-    assert dead.headers['greenmicro.error'] == 'builtins.LookupError: nobody knows the way to Atlantis'
+    assert dead.headers['greenmicro.error'] == 'LookupError: nobody knows the way to Atlantis'
 
 
 def test_ctrl_c_ends_it_earlier():
