@@ -6,7 +6,7 @@ import struct
 
 from amqp import spec
 
-from greenmicro.brokers.rabbitmq.transport import FRAME_END, METHOD
+from greenmicro.brokers.rabbitmq.frames import FRAME_END, METHOD
 
 #: Frame type, channel, size; class, method; delivery tag, flags; frame end. An ack packed so costs 0.35 us
 #: of CPU where 50 go out at once; amqp's basic_ack costs 11.6.

@@ -10,9 +10,11 @@ from gevent.event import Event
 
 from greenmicro.amqp.topology import Exchange, Subscription
 from greenmicro.brokers.base import Broker, Receive
-from greenmicro.brokers.rabbitmq.confirms import Publisher
-from greenmicro.brokers.rabbitmq.connection import Connection, Link
+from greenmicro.brokers.rabbitmq.connection import Connection
 from greenmicro.brokers.rabbitmq.consumer import RabbitConsumer
+from greenmicro.brokers.rabbitmq.link import Link
+from greenmicro.brokers.rabbitmq.publisher import Publisher
+from greenmicro.brokers.rabbitmq.republisher import Republisher
 from greenmicro.messages import Publication
 from greenmicro.settings import Settings
 
@@ -29,6 +31,7 @@ class RabbitBroker(Broker):
         self._consumers: list[RabbitConsumer] = []
         self._link = Link(settings, 'consume', self._serve, self._lose, self._fail)
         self._publisher = Publisher(settings, self._fail)
+        self._republisher = Republisher(self._publisher)
         self._on_fatal: Callable[[Exception], None] | None = None
 
     def declare(self, exchange: Exchange) -> None:
@@ -38,7 +41,7 @@ class RabbitBroker(Broker):
     def subscribe(self, subscription: Subscription, receive: Receive) -> RabbitConsumer:
         """Add a queue to consume from; see the contract."""
         consumer = RabbitConsumer(
-            subscription, receive, self._publisher, self._settings.reconnect_max_s, self._fail
+            subscription, receive, self._republisher, self._settings.reconnect_max_s, self._fail
         )
         self._consumers.append(consumer)
         return consumer
@@ -71,11 +74,10 @@ class RabbitBroker(Broker):
         other one.
         """
         deadline = time.monotonic() + timeout_s
-        for consumer in self._consumers:
-            consumer.settle_open(_left(deadline))
+        self._republisher.wait(_left(deadline))
         self._publisher.close(_left(deadline))
-        for consumer in self._consumers:
-            consumer.settle_open(_left(deadline))
+        self._republisher.wait(_left(deadline))
+        self._republisher.close()
         self._link.close(_left(deadline))
 
     def _serve(self, connection: Connection) -> None:
@@ -84,7 +86,7 @@ class RabbitBroker(Broker):
 
     def _lose(self, error: Exception) -> None:
         for consumer in self._consumers:
-            consumer.lose_connection()
+            consumer.lose_connection(error)
 
     def _fail(self, error: Exception) -> None:
         on_fatal, self._on_fatal = self._on_fatal, None

@@ -8,19 +8,20 @@ from typing import Any
 
 import gevent
 import kombu
-from amqp.exceptions import AMQPError, ChannelError
+from amqp.exceptions import AccessRefused, AMQPError, ChannelError, NotFound, PreconditionFailed
 from gevent.event import Event
-from gevent.pool import Group
 
 from greenmicro.amqp.topology import Subscription
 from greenmicro.brokers.base import Consumer, Receive
-from greenmicro.brokers.rabbitmq.confirms import Publisher
-from greenmicro.brokers.rabbitmq.connection import REFUSED_RETRY_S, Connection, backoff
+from greenmicro.brokers.rabbitmq.backoff import REFUSED_RETRY_S, backoff
+from greenmicro.brokers.rabbitmq.connection import Connection
+from greenmicro.brokers.rabbitmq.contents import Content
 from greenmicro.brokers.rabbitmq.deliveries import Deliveries
+from greenmicro.brokers.rabbitmq.owners import ChannelOwner
+from greenmicro.brokers.rabbitmq.republisher import Republisher, copy_of, names_of
 from greenmicro.brokers.rabbitmq.topology import kombu_queue
-from greenmicro.brokers.rabbitmq.wire import Content
-from greenmicro.errors import BrokerError, PublishError, StoppingError, UnroutableError
-from greenmicro.messages import Message, Outcome, Publication, Settlement
+from greenmicro.errors import BrokerError
+from greenmicro.messages import Message, Outcome, Settlement
 from greenmicro.retry import dead_letter
 
 logger = logging.getLogger(__name__)
@@ -28,42 +29,49 @@ logger = logging.getLogger(__name__)
 #: A quorum queue drops a message that was given back too often. From this count on it is republished
 #: instead, which sets the count back; limits that make sense to anyone are above it.
 GIVEN_BACK_MOST = 5
-#: The longest delay, in seconds, between two tries to write a dead letter.
-BURY_RETRY_MAX_S = 5.0
+#: What is wrong with the service rather than the moment: a permission, a missing exchange, arguments that
+#: differ. A queue that is locked (405) is waited for.
+PERMANENT = (AccessRefused, NotFound, PreconditionFailed)
+#: ... and so is one whose node is down, which the broker says by a 404 as well.
+NODE_DOWN = 'is down or inaccessible'
 
 
-class RabbitConsumer(Consumer):
+class RabbitConsumer(Consumer, ChannelOwner):
     """Consumes from one queue, on each connection anew: declares it, binds it, reads it.
 
     Args:
         subscription: The queue and what feeds it.
         receive: Called for each message, on the reader's greenlet.
-        publisher: Publishes dead letters.
+        republisher: Carries dead letters.
         reconnect_max_s: The longest delay between two tries to consume, in seconds.
         on_fatal: Called when the broker refuses the queue before it was ever consumed from.
+
+    Attributes:
+        ready: Whether it is consuming.
+        stopped: Set once the broker delivers no more.
     """
 
     def __init__(
         self,
         subscription: Subscription,
         receive: Receive,
-        publisher: Publisher,
+        republisher: Republisher,
         reconnect_max_s: float,
         on_fatal: Callable[[Exception], None],
     ) -> None:
         self._subscription = subscription
         self._receive = receive
-        self._publisher = publisher
+        self._republisher = republisher
         self._reconnect_max_s = reconnect_max_s
         self._on_fatal = on_fatal
         self._queue = subscription.queue.name
-        self._deliveries = Deliveries(self._queue, subscription.prefetch)
+        self._deliveries = Deliveries(subscription.prefetch)
         self._server: Any = None
+        self._stopping = Event()
         self._changed = Event()  # the channel is lost, or we are to stop
         self._error: Exception | None = None
-        self._stopping = False
         self._was_up = False
-        self._republishing = Group()
+        self._told = ''
         self.ready = Event()
         self.stopped = Event()
 
@@ -73,29 +81,26 @@ class RabbitConsumer(Consumer):
         """Consume on a new connection until it is lost; returns at once."""
         self._server = gevent.spawn(self._run, connection)
 
-    def lose_connection(self) -> None:
+    def lose_connection(self, error: Exception) -> None:
         """Let go of the connection; what it left unsettled comes again."""
-        gevent.kill(self._server)
-        self._lose_channel()
-        if self._stopping:
+        self._lose(error)
+        self._server.kill()
+        if self._stopping.is_set():
             self.stopped.set()
 
     def stop(self) -> None:
         """Begin to stop: `stopped` is set once the broker delivers no more."""
-        self._stopping = True
+        self._stopping.set()
+        self._changed.set()
         if self._server is None or self._server.dead:
             self.stopped.set()
-        self._changed.set()
-
-    def settle_open(self, timeout_s: float) -> None:
-        """Wait for what is being republished or dead-lettered."""
-        self._republishing.join(timeout_s)
 
     def _run(self, connection: Connection) -> None:
         delays = backoff(self._reconnect_max_s)
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._error = None
             self._changed.clear()
+            consumer = None
             try:
                 consumer = self._open(connection)
                 delays = backoff(self._reconnect_max_s)
@@ -105,14 +110,15 @@ class RabbitConsumer(Consumer):
                     break
             except (AMQPError, OSError) as error:
                 self._error = self._error or error
-                if connection.wire.lost.ready():
-                    return
-            self._lose_channel()
-            if isinstance(self._error, ChannelError) and not self._was_up:
-                self._on_fatal(BrokerError(f'queue {self._queue!r}: {self._error}'))
+            if connection.wire.lost.ready():
                 return
-            logger.warning('queue %s: no longer consuming (%s), trying again', self._queue, self._error)
-            gevent.sleep(REFUSED_RETRY_S if isinstance(self._error, ChannelError) else next(delays))
+            if not self._may_try_again():
+                break
+            self._close_channel(consumer)
+            if not isinstance(self._error, ChannelError):
+                self._stopping.wait(next(delays))
+            else:  # closed while it consumed (an ack that came too late), or refused
+                self._stopping.wait(REFUSED_RETRY_S if consumer is None else self._reconnect_max_s)
         self.stopped.set()
 
     def _open(self, connection: Connection) -> Any:
@@ -126,22 +132,58 @@ class RabbitConsumer(Consumer):
             channel, [kombu_queue(self._subscription)], prefetch_count=self._subscription.prefetch
         )
         consumer.consume()
-        if self._was_up:
-            logger.info('queue %s: consuming again', self._queue)
-        self._was_up = True
-        self.ready.set()
+        if self._error is None:
+            if self._was_up:
+                logger.info('queue %s: consuming again', self._queue)
+            self._was_up = True
+            self._told = ''
+            self.ready.set()
         return consumer
 
-    def _lose_channel(self) -> None:
+    def _may_try_again(self) -> bool:
+        """Say so once for each change of state; False when the broker refuses us for good."""
+        permanent = isinstance(self._error, PERMANENT) and NODE_DOWN not in str(self._error)
+        if permanent and not self._was_up:
+            self._on_fatal(BrokerError(f'queue {self._queue!r}: {self._error}'))
+            return False
+        if self._told != str(self._error):
+            self._told = str(self._error)
+            logger.warning('queue %s: not consuming (%s), trying again', self._queue, self._error)
+        return True
+
+    def _close_channel(self, consumer: Any) -> None:
+        # After a cancel by the broker it is still open, and what was delivered on it still ours.
+        if consumer is not None:
+            try:
+                consumer.channel.close()
+            except (AMQPError, OSError) as error:
+                logger.debug('queue %s: channel lost while closing it: %s', self._queue, error)
+
+    def _lose(self, error: Exception) -> None:
+        """Let go of the channel at once: what workers settle from now on must not be written to it."""
         self.ready.clear()
         self._deliveries.lose()
+        self._error = error
+        self._changed.set()
 
     # What the channel tells; on the reader's greenlet.
 
     def delivered(self, tag: int, redelivered: bool, names: tuple[str, str], content: Content) -> None:
         """Take a message, unless its run of before is to settle it."""
-        message = self._deliveries.take_in(tag, redelivered, names, content)
-        if message is not None:
+        message = Message(
+            content.body,
+            content.properties,
+            content.headers,
+            *names,
+            self._queue,
+            redelivered,
+            content.unreadable,
+            self._deliveries.delivery(tag),
+        )
+        if message.headers and not message.exchange:
+            exchange, routing_key = names_of(message)
+            message = message._replace(exchange=exchange, routing_key=routing_key)
+        if self._deliveries.take_in(message):
             self._receive(message)
 
     def cancelled(self) -> None:
@@ -151,16 +193,6 @@ class RabbitConsumer(Consumer):
     def closed(self, error: ChannelError) -> None:
         """Hear that the broker has closed the channel."""
         self._lose(error)
-
-    def returned(self, code: int, text: str, content: Content) -> None:
-        """Take no note: nothing is published on this channel."""
-
-    def confirmed(self, tag: int, multiple: bool, accepted: bool) -> None:
-        """Take no note: nothing is published on this channel."""
-
-    def _lose(self, error: Exception) -> None:
-        self._error = error
-        self._changed.set()
 
     # Settlements; on the greenlet that ran the message, or that reads its child.
 
@@ -176,48 +208,15 @@ class RabbitConsumer(Consumer):
             self._give_back(message)
         elif settlement is Settlement.DEAD_LETTER:
             assert outcome.failure is not None
-            self._republishing.spawn(self._republish, message, dead_letter(message, outcome.failure))
+            self._republisher.move(message, dead_letter(message, outcome.failure), self._deliveries)
         else:
             raise NotImplementedError(f'{settlement} of {message!r}')
 
     def _give_back(self, message: Message) -> None:
+        if self._stopping.is_set() and not self.stopped.is_set():
+            return  # it would come straight back; it goes back when the connection is closed
         count = message.headers.get('x-delivery-count')
         if isinstance(count, int) and count >= GIVEN_BACK_MOST:
-            self._republishing.spawn(self._republish, message, _copy(message))
+            self._republisher.move(message, copy_of(message), self._deliveries)
         else:
             self._deliveries.give_back(message)
-
-    def _republish(self, message: Message, publication: Publication) -> None:
-        """Publish to the queue that a message moves to, for as long as it takes; then ack it."""
-        delays = backoff(BURY_RETRY_MAX_S)
-        told = False
-        while True:
-            try:
-                self._publisher.publish(publication)
-            except StoppingError:
-                self._deliveries.give_back(message)
-                return
-            except UnroutableError:
-                self._declare(publication.routing_key)
-            except PublishError as error:
-                if not told:
-                    logger.error(
-                        'queue %s cannot be written (%s): the message stays', publication.routing_key, error
-                    )
-                    told = True
-                gevent.sleep(next(delays))
-            else:
-                self._deliveries.ack(message)
-                return
-
-    def _declare(self, queue: str) -> None:
-        try:
-            self._publisher.declare_queue(queue)
-        except (AMQPError, OSError, PublishError) as error:
-            logger.error('queue %s is missing and cannot be declared: %s', queue, error)
-            gevent.sleep(REFUSED_RETRY_S)
-
-
-def _copy(message: Message) -> Publication:
-    headers = {key: value for key, value in message.headers.items() if not key.startswith('x-')}
-    return Publication('', message.queue, message.body, message.properties, headers, mandatory=True)

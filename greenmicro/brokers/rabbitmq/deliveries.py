@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from greenmicro.brokers.rabbitmq.acks import AckBatch
-from greenmicro.brokers.rabbitmq.redeliveries import Doubt, Doubts, id_key
-from greenmicro.brokers.rabbitmq.wire import Content
+from greenmicro.brokers.rabbitmq.outbox import Source
+from greenmicro.brokers.rabbitmq.redeliveries import Doubt, Doubts, Traits, id_key, key_of, traits_of
 from greenmicro.messages import Message
 
-#: Has a source asked for its bytes right before the next write.
-WriteFrom = Callable[[Callable[[], bytes]], None]
+#: The acks of no channel: what is put in is never asked for.
+NOWHERE = 0
+#: So many entries are remembered for each message of the prefetch: those of a few channels lost in a row.
+DOUBTS_PER_PREFETCH = 16
 
 
 class Delivery:
@@ -21,8 +22,8 @@ class Delivery:
     Attributes:
         generation: Which of the queue's channels it was; a lost one is never written to.
         tag: The delivery tag.
-        started: Whether a worker has taken it up.
-        doubt: Its entry, once its channel was lost while it ran.
+        started: Whether it is being worked on; it is then not dropped when its channel is lost.
+        doubt: Its entry, once its channel was lost while it was worked on.
     """
 
     __slots__ = ('doubt', 'generation', 'started', 'tag')
@@ -33,6 +34,9 @@ class Delivery:
         self.started = False
         self.doubt: Doubt | None = None
 
+    def __repr__(self) -> str:
+        return f'<Delivery {self.tag} of generation {self.generation}>'
+
 
 class Deliveries:
     """Keeps account of a queue's deliveries over all the channels that it is read on.
@@ -40,23 +44,23 @@ class Deliveries:
     It does no I/O: acks are collected and handed to the connection's writer when it asks.
 
     Args:
-        queue: The queue's name.
         prefetch: How many deliveries may be unsettled at once.
     """
 
-    def __init__(self, queue: str, prefetch: int) -> None:
-        self._queue = queue
+    def __init__(self, prefetch: int) -> None:
+        self._prefetch = prefetch
         self._generation = 0
         self._unsettled: dict[int, Message] = {}
-        self._write_from: WriteFrom | None = None
-        self._acks = AckBatch(0)
+        self._acks = AckBatch(NOWHERE)
+        self._write_from: Callable[[Source], None] | None = None
+        # Acked, and not asked for by the writer yet.
         self._unwritten: list[Message] = []
-        # The broker never has more unsettled deliveries out than the prefetch, and writes arrive in
-        # order: so these are all whose ack can have been lost on its way.
-        self._written: deque[tuple[Mapping[str, Any], Mapping[str, Any], int]] = deque(maxlen=prefetch)
-        self._doubts = Doubts(limit=4 * prefetch)
+        # Handed to the writer. The broker never has more unsettled deliveries out than the prefetch, and
+        # acks arrive in order: so these are all whose ack can have been lost on its way.
+        self._written: deque[Traits] = deque(maxlen=prefetch)
+        self._doubts = Doubts(limit=DOUBTS_PER_PREFETCH * prefetch)
 
-    def open(self, channel: int, write_from: WriteFrom) -> None:
+    def open(self, channel: int, write_from: Callable[[Source], None]) -> None:
         """Begin a new generation, on a channel that is about to consume."""
         self._generation += 1
         self._acks = AckBatch(channel)
@@ -66,49 +70,50 @@ class Deliveries:
         """End the generation: what has not started is dropped, the rest is in doubt."""
         self._generation += 1
         self._write_from = None
+        # What the broker had out at most, less what is certainly out, is what it may have out besides.
+        unsure = max(0, self._prefetch - len(self._unsettled) - self._acks.pending)
+        self._acks = AckBatch(NOWHERE)
         unsettled, self._unsettled = self._unsettled, {}
+        unwritten, self._unwritten = self._unwritten, []
+        written = list(self._written)
+        self._written.clear()
+        for traits in written[-unsure:] if unsure else ():
+            if 'message_id' in traits[0]:
+                self._doubts.add(id_key(*traits), None, owed=False)
+        for message in unwritten:
+            self._doubts.add(key_of(message), None, owed=True)
         for message in unsettled.values():
             if message.delivery.started:
-                message.delivery.doubt = self._doubts.add_running(message)
-        for message in self._unwritten:
-            self._doubts.add_running(message).message = None  # finished, and certainly not written
-        self._unwritten.clear()
-        for properties, headers, size in self._written:
-            if 'message_id' in properties:
-                self._doubts.add_finished(id_key(properties, headers, size))
-        self._written.clear()
+                message.delivery.doubt = self._doubts.add(key_of(message), message, owed=True)
+            elif message.message_id is not None:
+                # It will come again, flagged, and is none of those that have finished.
+                self._doubts.end_unsure(key_of(message))
 
-    def take_in(
-        self, tag: int, redelivered: bool, names: tuple[str, str], content: Content
-    ) -> Message | None:
-        """Take a delivery.
+    def take_in(self, message: Message) -> bool:
+        """Take a delivery on the present channel.
+
+        Args:
+            message: What came, with its `Delivery`.
 
         Returns:
-            The message that is to be run; None for one that is running here, whose settlement this
-            delivery now gets, or that has finished here, which is acked.
+            Whether it is to be run. If not, it is running here, and that run's settlement is now this
+            delivery's; or it has finished here, and is acked.
         """
-        delivery = Delivery(self._generation, tag)
-        message = Message(
-            content.body,
-            content.properties,
-            content.headers,
-            *names,
-            self._queue,
-            redelivered,
-            content.unreadable,
-            delivery,
-        )
         if self._doubts:
-            if not redelivered:
-                self._doubts.note_fresh(message)
+            if not message.redelivered:
+                self._doubts.note_new(message)
             elif doubt := self._doubts.take(message):
                 self._settle_by(doubt, message)
-                return None
-        self._unsettled[tag] = message
-        return message
+                return False
+        self._unsettled[message.delivery.tag] = message
+        return True
+
+    def delivery(self, tag: int) -> Delivery:
+        """Return the handle of a delivery on the present channel."""
+        return Delivery(self._generation, tag)
 
     def begin(self, message: Message) -> bool:
-        """Mark a message as started; False if its channel was lost before."""
+        """Mark a message as being worked on; False if its channel was lost before it ever was."""
         delivery: Delivery = message.delivery
         if delivery.generation != self._generation:
             return delivery.started
@@ -118,26 +123,33 @@ class Deliveries:
     def ack(self, message: Message) -> None:
         """Settle a message for good."""
         delivery: Delivery = message.delivery
-        if self._unsettled.pop(delivery.tag, None) is not message:
-            if delivery.doubt is not None:
-                delivery.doubt.message = None  # its next delivery is acked
-            return
-        self._ack(message)
+        if self._close(message):
+            self._ack(message)
+        elif delivery.doubt is not None:
+            self._doubts.finish(delivery.doubt)  # its next delivery is acked
 
     def give_back(self, message: Message) -> None:
         """Put a message back into its queue."""
         delivery: Delivery = message.delivery
-        if self._unsettled.pop(delivery.tag, None) is not message:
-            if delivery.doubt is not None:
-                self._doubts.forget(delivery.doubt)  # its next delivery is run
-            return
-        self._acks.nack(delivery.tag)
-        self._ask_to_write()
+        if self._close(message):
+            self._acks.nack(delivery.tag)
+            self._ask_to_write()
+        elif delivery.doubt is not None:
+            self._doubts.forget(delivery.doubt)  # its next delivery is run
 
     @property
     def unsettled(self) -> int:
         """How many deliveries of the present channel are unsettled."""
         return len(self._unsettled)
+
+    def _close(self, message: Message) -> bool:
+        """Take a message off the present channel's unsettled ones; False if it is none of them."""
+        tag = message.delivery.tag
+        # Tags begin anew on each channel: that of a lost one's message may be another message's now.
+        if self._unsettled.get(tag) is not message:
+            return False
+        del self._unsettled[tag]
+        return True
 
     def _settle_by(self, doubt: Doubt, message: Message) -> None:
         running = doubt.message
@@ -155,11 +167,10 @@ class Deliveries:
         self._ask_to_write()
 
     def _ask_to_write(self) -> None:
-        if self._write_from is not None and self._acks.pending == 1:
+        if self._acks.pending == 1 and self._write_from is not None:
             self._write_from(self._take_acks)
 
     def _take_acks(self) -> bytes:
-        for message in self._unwritten:
-            self._written.append((message.properties, message.headers, len(message.body)))
+        self._written.extend(map(traits_of, self._unwritten))
         self._unwritten.clear()
         return self._acks.take()

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from greenmicro.messages import Message
 
-#: How long a delivery is remembered, in seconds. The broker gives up on a dead connection after two
-#: heartbeat intervals; this allows for a long pause on top (a partition, a stopped node).
+#: How long a finished delivery is remembered, in seconds. The broker gives up on a dead connection after
+#: two heartbeat intervals; this allows for a long pause on top (a partition, a stopped node).
 AGE_S = 600.0
 #: What a quorum queue adds to the headers of what it delivers again.
 VOLATILE_HEADERS = frozenset({'x-delivery-count', 'x-acquired-count'})
@@ -27,29 +26,33 @@ class Doubt:
     Attributes:
         key: What its next delivery is known by.
         message: The message, while it is running here; None once it is finished.
-        since: When its channel was lost, by the monotonic clock.
-        used: Whether it was taken, or forgotten.
+        owed: Whether the broker certainly has no settlement of it, and so delivers it again.
+        since: When it was finished, or its channel lost, by the monotonic clock.
     """
 
-    __slots__ = ('key', 'message', 'since', 'used')
+    __slots__ = ('key', 'message', 'owed', 'since')
 
-    def __init__(self, key: Hashable, message: Message | None, since: float) -> None:
+    def __init__(self, key: Hashable, message: Message | None, owed: bool, since: float) -> None:
         self.key = key
         self.message = message
+        self.owed = owed
         self.since = since
-        self.used = False
 
 
 class Doubts:
     """The deliveries of one queue that were in doubt when their channel was lost.
 
     Never by id alone: a requeued dead letter, a retry, and a publisher that reuses an id are new
-    messages. So only a delivery that the broker flags as redelivered uses an entry up, and one that is
-    not flagged, but has the same key, ends the finished entries of that key: after that nobody could
-    tell the two apart, and to run twice is better than to ack unrun.
+    messages. So only a delivery that the broker flags as redelivered uses an entry up, by an entry of
+    the same content, and each entry serves one delivery: for each ack there was one run.
+
+    That is certain for what is owed. Where an ack was written and may have arrived, the redelivered
+    message may be another one of the same id and content; so such entries end when that one is seen
+    here as new (`note_new`): nobody could tell the two apart, and to run twice is better than to ack
+    unrun.
 
     Args:
-        limit: How many are remembered at most; the oldest go first.
+        limit: How many running and how many finished ones are remembered at most; the oldest go first.
         clock: Monotonic seconds.
     """
 
@@ -57,74 +60,112 @@ class Doubts:
         self._limit = limit
         self._clock = clock
         self._by_key: dict[Hashable, list[Doubt]] = {}
-        self._order: deque[Doubt] = deque()
+        # By age, oldest first. What runs is kept for as long as it does.
+        self._running: dict[Doubt, None] = {}
+        self._finished: dict[Doubt, None] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._by_key)
+    def __len__(self) -> int:
+        return len(self._running) + len(self._finished)
 
-    def add_running(self, message: Message) -> Doubt:
-        """Remember a message that is still running here."""
-        return self._add(key_of(message), message)
+    def add(self, key: Hashable, message: Message | None, owed: bool) -> Doubt:
+        """Remember a delivery.
 
-    def add_finished(self, key: Hashable) -> None:
-        """Remember a message whose settlement may not have arrived."""
-        self._add(key, None)
-
-    def take(self, message: Message) -> Doubt | None:
-        """Use up the entry that a redelivered message belongs to; running ones come first.
-
-        Of several alike it does not matter which is which, as long as each delivery is settled by one
-        outcome; a running one may be the only one that the broker still has.
+        Args:
+            key: Its `key_of` or `id_key`.
+            message: The message, where it is still running here.
+            owed: Whether the broker certainly has no settlement of it.
         """
-        self._expire()
-        doubts = self._by_key.get(key_of(message), [])
-        doubt = next((doubt for doubt in doubts if doubt.message is not None), None)
-        if doubt is None and doubts:
-            doubt = doubts[0]
-        if doubt is not None:
-            self.forget(doubt)
+        doubt = Doubt(key, message, owed, self._clock())
+        self._by_key.setdefault(key, []).append(doubt)
+        self._keep(doubt, self._finished if message is None else self._running)
         return doubt
 
-    def note_fresh(self, message: Message) -> None:
-        """Take note of a delivery that is not flagged as redelivered: a new message."""
-        for doubt in list(self._by_key.get(key_of(message), ())):
-            if doubt.message is None:
+    def finish(self, doubt: Doubt) -> None:
+        """Take note that a message has finished: its next delivery is acked."""
+        if doubt in self._running:
+            del self._running[doubt]
+            doubt.message = None
+            doubt.since = self._clock()
+            self._keep(doubt, self._finished)
+
+    def take(self, message: Message) -> Doubt | None:
+        """Use up the entry that a redelivered message belongs to; None when there is none.
+
+        Of several alike it does not matter which is which, as long as each delivery is settled by one
+        run. Those that run come first, then what is owed: the broker still has them for certain.
+        """
+        self._expire()
+        alike = self._by_key.get(key_of(message))
+        if not alike:
+            return None
+        doubt = min(alike, key=lambda doubt: (doubt.message is None, not doubt.owed))
+        self.forget(doubt)
+        return doubt
+
+    def note_new(self, message: Message) -> None:
+        """Take note of a delivery that is not flagged as redelivered."""
+        if message.message_id is not None:
+            self.end_unsure(key_of(message))
+
+    def end_unsure(self, key: Hashable) -> None:
+        """Forget the entries of a key whose settlement may have arrived."""
+        for doubt in list(self._by_key.get(key, ())):
+            if not doubt.owed:
                 self.forget(doubt)
 
     def forget(self, doubt: Doubt) -> None:
-        """Let an entry go: its message was settled, or will be run again."""
-        if doubt.used:
-            return
-        doubt.used = True
-        doubts = self._by_key[doubt.key]
-        doubts.remove(doubt)
-        if not doubts:
+        """Let an entry go: it was used, or its message will be run again."""
+        kept_in = self._running if doubt in self._running else self._finished
+        if kept_in.pop(doubt, doubt) is doubt:
+            return  # it is gone already
+        alike = self._by_key[doubt.key]
+        alike.remove(doubt)
+        if not alike:
             del self._by_key[doubt.key]
 
-    def _add(self, key: Hashable, message: Message | None) -> Doubt:
-        doubt = Doubt(key, message, self._clock())
-        self._by_key.setdefault(key, []).append(doubt)
-        self._order.append(doubt)
+    def _keep(self, doubt: Doubt, where: dict[Doubt, None]) -> None:
+        where[doubt] = None
+        if len(where) > self._limit:
+            self.forget(next(iter(where)))
         self._expire()
-        return doubt
 
     def _expire(self) -> None:
         oldest = self._clock() - AGE_S
-        while self._order and (
-            self._order[0].used or self._order[0].since < oldest or len(self._order) > self._limit
-        ):
-            self.forget(self._order.popleft())
+        while self._finished:
+            doubt = next(iter(self._finished))
+            if doubt.since >= oldest:
+                return
+            self.forget(doubt)
 
 
 def key_of(message: Message) -> Hashable:
-    """Return what a redelivery of a message is known by: its id, or a digest where it has none."""
+    """Return what a redelivery of a message is known by.
+
+    That is its id together with what tells a message from another one of the same id: its attempt, its
+    names and its body. Without an id it is a digest of all that the sender gave.
+    """
     if message.message_id is not None:
-        return id_key(message.properties, message.headers, len(message.body))
+        return id_key(*traits_of(message))
     headers = {key: value for key, value in message.headers.items() if key not in VOLATILE_HEADERS}
     envelope = (message.exchange, message.routing_key, sorted(message.properties.items()), headers)
-    return hashlib.blake2b(message.body + repr(envelope).encode('utf-8', 'replace')).digest()
+    digest = hashlib.blake2b(repr(envelope).encode('utf-8', 'replace'))
+    digest.update(message.body)
+    digest.update(message.unreadable or b'')
+    return digest.digest()
 
 
-def id_key(properties: Mapping[str, Any], headers: Mapping[str, Any], size: int) -> Hashable:
-    """Return the key of a message with an id: the id, its attempt, and the size of its body."""
-    return properties['message_id'], Message(b'', properties, headers).attempt, size
+#: What a key is made of, without the body, which may be large.
+Traits = tuple[Mapping[str, Any], Mapping[str, Any], str, str, int]
+
+
+def traits_of(message: Message) -> Traits:
+    """Return what the key of a message is made of; cheap, since it is done for every ack."""
+    return message.properties, message.headers, message.exchange, message.routing_key, hash(message.body)
+
+
+def id_key(
+    properties: Mapping[str, Any], headers: Mapping[str, Any], exchange: str, routing_key: str, body: int
+) -> Hashable:
+    """Return the key of a message with an id."""
+    attempt = Message(b'', properties, headers).attempt
+    return properties['message_id'], attempt, exchange, routing_key, body

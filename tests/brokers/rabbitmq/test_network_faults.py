@@ -1,0 +1,124 @@
+"""The network between us and RabbitMQ, at its worst: nothing lost, and nothing run twice."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import gevent
+import pytest
+
+from greenmicro.messages import Message
+from tests.brokers.sides import EVENTS, Inbox, Side
+from tests.support.amqp_client import Client
+from tests.support.proxy import Proxy
+from tests.support.rabbitmq import Node
+
+
+@pytest.fixture
+def proxy(rabbitmq: Node) -> Iterator[Proxy]:
+    with Proxy(rabbitmq.port) as made:
+        yield made
+
+
+class Work:
+    """A consumer behind the proxy, and how often each message was run to its end."""
+
+    def __init__(self, uri: str, proxy: Proxy) -> None:
+        path = urlsplit(uri).path
+        self.side = Side(
+            f'amqp://guest:guest@127.0.0.1:{proxy.port}{path}', HEARTBEAT_S=1, CONNECT_TIMEOUT_S=1
+        )
+        self.side.broker.declare(EVENTS)
+        self.inbox: Inbox = self.side.subscribe('q', prefetch=30, receive=self.receive)
+        self.finished: Counter[bytes] = Counter()
+        self.side.start_ready()
+
+    def receive(self, message: Message) -> None:
+        gevent.spawn(self._run, message)
+
+    def _run(self, message: Message) -> None:
+        if self.inbox.consumer.begin(message):
+            gevent.sleep(0.005)
+            self.finished[message.body] += 1
+            self.inbox.ack(message)
+
+    def wait_finished(self, count: int) -> None:
+        deadline = time.monotonic() + 20
+        while len(self.finished) < count:
+            assert time.monotonic() < deadline, f'{len(self.finished)} of {count}'
+            gevent.sleep(0.005)
+
+
+@pytest.fixture
+def work(amqp_uri: str, proxy: Proxy) -> Iterator[Work]:
+    made = Work(amqp_uri, proxy)
+    yield made
+    made.side.close()
+
+
+def fill(client: Client, first: int, last: int) -> None:
+    for number in range(first, last):
+        client.publish(EVENTS.name, 'order', number, message_id=str(number))
+
+
+@pytest.mark.parametrize(
+    'fault',
+    [
+        {'now': 'rst'},
+        {'now': 'fin'},
+        {'up': {'mode': 'blackhole'}},
+        {'down': {'mode': 'blackhole'}},
+        {'up': {'mode': 'stall'}, 'down': {'mode': 'stall'}},
+    ],
+    ids=['rst', 'fin', 'blackhole up', 'blackhole down', 'stall'],
+)
+def test_a_connection_that_is_lost(
+    work: Work, proxy: Proxy, amqp_client: Client, fault: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    """While messages flow: each is run once, and acked; acks that vanished are not run again."""
+    fill(amqp_client, 0, 100)
+    work.wait_finished(50)
+    proxy.set(**fault)
+    fill(amqp_client, 100, 150)
+    deadline = time.monotonic() + 5
+    while not any('consume connection: lost' in message for message in caplog.messages):
+        assert time.monotonic() < deadline, 'it was not noticed'
+        gevent.sleep(0.005)
+    healed = time.monotonic()
+    proxy.set()
+    work.wait_finished(150)
+    assert time.monotonic() - healed < 4
+    work.side.stop()
+    work.side.close()
+    amqp_client.wait_for_counts('q', ready=0, consumers=0)
+    assert set(work.finished.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    'nuisance',
+    [
+        {'up': {'mode': 'slice', 'most': 3}, 'down': {'mode': 'slice', 'most': 3}},
+        {'up': {'mode': 'delay', 'seconds': 0.05}, 'down': {'mode': 'delay', 'seconds': 0.05}},
+        {'down': {'mode': 'rate', 'bytes_per_second': 60_000}},
+    ],
+    ids=['slice', 'delay', 'rate'],
+)  # fmt: skip
+def test_a_connection_that_is_slow(
+    work: Work,
+    proxy: Proxy,
+    amqp_client: Client,
+    nuisance: dict[str, object],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing is noticed but time: no connection is given up, nothing is run twice."""
+    caplog.set_level(logging.WARNING, 'greenmicro')
+    proxy.set(**nuisance)
+    fill(amqp_client, 0, 100)
+    work.wait_finished(100)
+    work.side.stop()
+    work.side.close()
+    amqp_client.wait_for_counts('q', ready=0, consumers=0)
+    assert set(work.finished.values()) == {1}
+    assert not caplog.messages
