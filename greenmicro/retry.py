@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import socket
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +12,9 @@ from greenmicro.messages import ATTEMPT_HEADER, Failure, Message, Publication
 
 #: What is added to a queue's name to name the queue of its dead letters.
 DEAD_SUFFIX = '.dead'
+#: Where a message was first published, for one that comes back through the default exchange.
+ORIGIN_EXCHANGE = 'greenmicro.origin_exchange'
+ORIGIN_ROUTING_KEY = 'greenmicro.origin_routing_key'
 #: Unreadable property bytes are kept up to this length; headers must stay well below a frame (128 kB).
 UNREADABLE_LIMIT = 16_000
 #: So much of the message's own headers is kept, as text; AMQP takes up to 1.7 times that for the same.
@@ -46,10 +49,10 @@ def dead_letter(message: Message, failure: Failure) -> Publication:
         'greenmicro.reason': failure.reason,
         'greenmicro.error': failure.error,
         'greenmicro.traceback': failure.traceback,
-        'greenmicro.origin_exchange': message.exchange,
-        'greenmicro.origin_routing_key': message.routing_key,
+        ORIGIN_EXCHANGE: message.exchange,
+        ORIGIN_ROUTING_KEY: message.routing_key,
         'greenmicro.origin_queue': message.queue,
-        'greenmicro.host': socket.gethostname(),
+        'greenmicro.host': os.uname().nodename,
         'greenmicro.time': int(time.time()),
     }
     if left_out := len(message.headers.keys() - kept_headers.keys() - NOT_KEPT):

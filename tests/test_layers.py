@@ -1,4 +1,4 @@
-"""The layers of design.md, section 3: who may import whom, read from the sources."""
+"""The layers of ARCHITECTURE.md: who may import whom, read from the sources."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ PACKAGE = Path(__file__).parents[1] / 'greenmicro'
 #: From the first, which imports nothing of ours, to the last; what is not listed stands with its folder.
 #: A file imports only from those before its own, or from its own folder.
 LAYERS = (
-    *('errors', 'targets', 'settings', 'messages', 'codecs', 'translators', 'dependencies', 'workers'),
-    *('retry', 'routes', 'entrypoints', 'amqp.topology', 'amqp', 'pipe', 'child'),
+    *('errors', 'targets', 'uris', 'kinds', 'modes', 'keys', 'settings', 'messages', 'codecs'),
+    *('translators', 'dependencies', 'workers', 'retry', 'routes', 'entrypoints', 'amqp.topology', 'amqp'),
+    *('pipe', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
     *('clock', 'patching', 'service', 'runner'),
 )

@@ -60,7 +60,7 @@ def test_a_message_shows_nothing_of_its_body_and_headers() -> None:
     """A log line names id, queue, routing key and size, and no content."""
     shown = repr(Message(b'secret', {'message_id': 'm-1'}, {'token': 'secret'}, 'x', 'order.placed', 'q'))
     assert shown == "<Message 'm-1' from q, routing key 'order.placed', 6 bytes>"
-    assert repr(Message(b'')) == "<Message without id, 0 bytes>"
+    assert repr(Message(b'')) == '<Message without id, 0 bytes>'
 
 
 def test_a_peer_cannot_forge_a_log_line() -> None:

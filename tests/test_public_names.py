@@ -67,7 +67,7 @@ def test_there_are_no_others() -> None:
     ],
 )
 def test_they_are_built_like_this(name: str, signature: str) -> None:
-    """As in design.md, section 6."""
+    """As the README has them."""
     found = inspect.signature(getattr(greenmicro, name))
     bare = [one.replace(annotation=inspect.Parameter.empty) for one in found.parameters.values()]
     shown = found.replace(parameters=bare, return_annotation=inspect.Signature.empty)

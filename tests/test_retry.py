@@ -60,7 +60,7 @@ def test_properties_that_would_lose_it_go(name: str) -> None:
 
 
 def test_headers_say_why_whence_where_and_when() -> None:
-    """Those of wire-protocol.md, beside the message's own."""
+    """All that the README promises, beside the message's own."""
     before = int(time.time())
     headers = dict(letter(headers={'tenant': 7}, exchange='x.events', routing_key='placed').headers)
     assert before <= headers.pop('greenmicro.time') <= time.time()

@@ -1,19 +1,18 @@
-"""Settings: what is accepted, what is refused and in which words, and what never leaks."""
+"""Settings: what is accepted, what is refused and what never leaks."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import pickle
-from pathlib import Path
+import subprocess
+import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from greenmicro.errors import ConfigError
-from greenmicro.settings import KEYS, WORKER_MODES, Settings, WorkerMode, document
+from greenmicro.settings import KEYS, WORKER_MODES, Settings
 
 MINIMAL = {'AMQP_URI': 'amqp://guest:guest@localhost:5672', 'SERVICE_NAME': 'shop'}
 
@@ -31,7 +30,7 @@ def faults(environ: dict[str, str] | None = None, **config: Any) -> tuple[str, .
 def test_two_keys_suffice_and_the_rest_has_its_defaults() -> None:
     """A URI and a name make settings; every other key has the documented default."""
     settings = load()
-    assert settings.worker_mode == WorkerMode('thread', 'greenlet', drains=False)
+    assert settings.worker_mode is WORKER_MODES['thread']
     assert (settings.max_workers, settings.prefetch, settings.worker_setup) == (10, None, None)
     assert (settings.stop_timeout_s, settings.reconnect_max_s, settings.connect_timeout_s) == (30.0, 1.0, 5.0)
     assert (settings.heartbeat_s, settings.confirm_timeout_s) == (10, 10.0)
@@ -50,22 +49,6 @@ def test_settings_are_frozen_and_pickle() -> None:
     assert pickle.loads(pickle.dumps(settings)) == settings
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.max_workers = 3  # type: ignore[misc]
-
-
-@pytest.mark.parametrize(
-    ('name', 'place', 'drains'),
-    [
-        ('thread', 'greenlet', False),
-        ('greedy_thread', 'greenlet', True),
-        ('process', 'child', False),
-        ('greedy_process', 'child', True),
-    ],
-)
-def test_modes_are_two_axes(name: str, place: str, drains: bool) -> None:
-    """Each mode is a place and whether it drains."""
-    mode = load(WORKER_MODE=name).worker_mode
-    assert (mode.name, mode.place, mode.drains) == (name, place, drains)
-    assert mode is WORKER_MODES[name]
 
 
 def test_all_faults_are_told_together() -> None:
@@ -142,33 +125,20 @@ def test_an_empty_required_variable_is_a_fault() -> None:
     ('key', 'value'),
     [
         ('MAX_WORKERS', True),
-        ('MAX_WORKERS', 0),
-        ('MAX_WORKERS', 2.0),
-        ('MAX_WORKERS', '3'),
         ('PREFETCH', 65_536),
-        ('PREFETCH', False),
         ('MAX_TASKS_PER_CHILD', -1),
-        ('STOP_TIMEOUT_S', -0.1),
         ('STOP_TIMEOUT_S', None),
-        ('STOP_TIMEOUT_S', float('nan')),
         ('STOP_TIMEOUT_S', 10**400),
         ('RECONNECT_MAX_S', 0),
         ('CONNECT_TIMEOUT_S', float('inf')),
         ('CONFIRM_TIMEOUT_S', '5'),
         ('HEARTBEAT_S', 2.5),
-        ('HEARTBEAT_S', 65_536),
         ('FORCE_MAX_WORKERS', 1),
         ('WORKER_MODE', None),
-        ('WORKER_MODE', 3),
         ('QUEUE_TYPE', 'stream'),
         ('DECLARE_EXCHANGES', True),
         ('WORKER_SETUP', 'setup'),
-        ('SERVICE_NAME', ''),
-        ('SERVICE_NAME', 3),
         ('SERVICE_NAME', 'a b'),
-        ('SERVICE_NAME', 'a/b'),
-        ('SERVICE_NAME', 'a\x00b'),
-        ('SERVICE_NAME', 'a' * 101),
     ],
 )
 def test_a_value_that_is_not_wanted_is_one_fault(key: str, value: Any) -> None:
@@ -181,10 +151,10 @@ def test_a_value_that_is_not_wanted_is_one_fault(key: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ('key', 'value', 'kept'),
     [
-        ('HEARTBEAT_S', 20.0, 20),
-        ('STOP_TIMEOUT_S', 0, 0.0),
-        ('SERVICE_NAME', 'ü' * 100, 'ü' * 100),
+        ('WORKER_MODE', 'greedy_process', WORKER_MODES['greedy_process']),
         ('PREFETCH', 65_535, 65_535),
+        ('STOP_TIMEOUT_S', 0, 0.0),
+        ('HEARTBEAT_S', 20.0, 20),
         ('QUEUE_TYPE', 'quorum', 'quorum'),
         ('DECLARE_EXCHANGES', 'auto_delete', 'auto_delete'),
         ('WORKER_SETUP', 'package.setup', 'package.setup'),
@@ -200,8 +170,18 @@ def test_a_value_that_is_wanted_is_kept_in_its_type(key: str, value: Any, kept: 
 def test_a_misspelt_mode_names_the_nearest() -> None:
     """WORKER_MODE suggests what was meant, and lists all."""
     (fault,) = faults(WORKER_MODE='Greedy-Thread')
+    assert fault.startswith(
+        "WORKER_MODE in the config: wanted one of 'thread', 'greedy_thread', 'process', '"
+    )
     assert fault.endswith("did you mean 'greedy_thread'?")
-    assert "'thread', 'greedy_thread', 'process', 'greedy_process'" in fault
+
+
+def test_a_malformed_uri_is_told_with_its_key_and_not_shown() -> None:
+    """Nor is it in the repr, should it get past us."""
+    (fault,) = faults(AMQP_URI='amqp://u:hun/ter@h')
+    assert fault.startswith('AMQP_URI in the config: wanted a URI like amqp://user:password@host')
+    assert 'hun' not in fault
+    assert "amqp_uri='***'" in repr(dataclasses.replace(load(), amqp_uri='amqp://u:hun/ter@h'))
 
 
 def test_process_modes_default_to_the_usable_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,114 +216,19 @@ def test_prefetch_can_be_set() -> None:
     assert load(PREFETCH=500).prefetch_for(1_000) == 500
 
 
-@pytest.mark.parametrize(
-    ('uri', 'name'),
-    [
-        ('amqp://guest:guest@localhost:5672/', 'amqp://guest:***@localhost:5672/'),
-        ('amqps://u:p%40ss@mq.example.org/vhost', 'amqps://u:***@mq.example.org/vhost'),
-        ('amqp://u:p@ss:w&rd="\'@h', 'amqp://u:***@h'),
-        ('amqp://u:@h', 'amqp://u:***@h'),
-        ('amqp://:secret@h', 'amqp://:***@h'),
-        ('amqp://u@h', 'amqp://u@h'),
-        ('amqp://h', 'amqp://h'),
-        ('amqp://u:p@[::1]:5671/', 'amqp://u:***@[::1]:5671/'),
-        ('amqp://a:b@h1;amqps://c:d@h2:1', 'amqp://a:***@h1;amqps://c:***@h2:1'),
-        ('amqp://h/?password=secret&x=1&Token=secret', 'amqp://h/?password=***&x=1&Token=***'),
-        ('amqp://h/?heartbeat=1&p%61ssword=secret', 'amqp://h/?heartbeat=1&p%61ssword=***'),
-        ('memory://', 'memory://'),
-        ('memory://one', 'memory://one'),
-    ],
-)
-def test_the_name_of_the_broker_hides_passwords(uri: str, name: str) -> None:
-    """Logs get the URI with each password masked, in the query too."""
-    settings = load(AMQP_URI=uri)
-    assert settings.amqp_uri == uri
-    assert settings.broker_name == name
-    assert f'amqp_uri={name!r}' in repr(settings)
-
-
 def test_repr_shows_all_but_the_password() -> None:
     """A repr in a log or a traceback names every setting and no secret."""
-    shown = repr(load(AMQP_URI='amqp://guest:hunter2@localhost'))
+    settings = load(AMQP_URI='amqp://guest:hunter2@localhost')
+    assert settings.amqp_uri == 'amqp://guest:hunter2@localhost'
+    assert settings.broker_name == 'amqp://guest:***@localhost'
+    shown = repr(settings)
+    assert f'amqp_uri={settings.broker_name!r}' in shown
     assert 'hunter2' not in shown
     assert "worker_mode='thread', max_workers=10" in shown
 
 
-@pytest.mark.parametrize(
-    'uri',
-    [
-        'amqp://u:hun/ter@h',
-        'amqp://u:5672/hunter@h',
-        'amqp://u:hun?ter@h',
-        'amqp://u:hun#ter@h',
-        'amqp://u:hun ter@h',
-        'amqp://u:hun;ter@h',
-        'amqp://u:hun;ter://@h',
-        'u:hunter@h:5672',
-        'amqp://u:hunter',
-        'redis://u:hunter@h',
-        'hunter',
-        b'amqp://u:hunter@h',
-        ['amqp://u:hunter@h'],
-    ],
-)
-def test_a_malformed_uri_is_refused_without_a_word_of_the_password(uri: Any) -> None:
-    """Where a URI is malformed any part may be the password, so none is quoted; nor is it once past us."""
-    (fault,) = faults(AMQP_URI=uri)
-    assert fault.startswith('AMQP_URI in the config: ')
-    assert 'hun' not in fault
-    assert 'ter' not in fault.replace('write', '').replace('letter', '')
-    if isinstance(uri, str):
-        assert 'hunter' not in repr(dataclasses.replace(load(), amqp_uri=uri))
-
-
-@pytest.mark.parametrize(
-    ('uri', 'words'),
-    [
-        ('redis://h', 'the scheme is not accepted; accepted are amqp, amqps and, alone, memory'),
-        ('memory://;amqp://h', 'alone, memory (host 1 of 2)'),
-        ('amqp://h:0', 'the port is no number from 1 to 65535'),
-        ('amqp://h:65536', 'the port is no number'),
-        ('amqp://h:' + '9' * 9_000, 'the port is no number'),
-        ('amqp://h:٣', 'the port is no number'),
-        ('amqp://h:', 'the port is no number'),
-        ('amqp://', 'wanted a URI like amqp://'),
-        ('amqp://:@:/', 'wanted a URI like amqp://'),
-        ('amqp://h1;', '(host 2 of 2)'),
-        ('amqp://h\n', 'wanted a URI like amqp://'),
-    ],
-)
-def test_a_uri_that_leads_nowhere_says_why(uri: str, words: str) -> None:
-    """Scheme, host and port are checked, for each of several hosts."""
-    (fault,) = faults(AMQP_URI=uri)
-    assert words in fault
-
-
-@given(st.text(alphabet=st.characters(categories=('L', 'N', 'P', 'S', 'Zs')), min_size=6))
-def test_no_password_gets_through(password: str) -> None:
-    """Whatever the password is, neither the settings' repr nor a fault shows it."""
-    secret = f'{password}<secret>'
-    try:
-        shown = repr(load(AMQP_URI=f'amqp://guest:{secret}@localhost:5672/'))
-    except ConfigError as error:
-        shown = str(error)
-    assert '<secret>' not in shown
-    assert secret not in shown
-
-
-def test_the_table_for_the_readme_has_each_key() -> None:
-    """One row a key: name, default, unit or values, meaning."""
-    rows = document().splitlines()[2:]
-    assert [row.split('`')[1] for row in rows] == [key.name for key in KEYS]
-    assert all(row.count('|') == 5 for row in rows)
-    assert rows[0].split('|')[2] == ' required '
-    assert rows[2].split('|')[2] == ' `thread` '
-    assert rows[3].split('|')[2] == ' - '
-
-
 def test_settings_import_nothing_but_the_standard_library() -> None:
-    """Children import settings; the file names no library."""
-    source = Path(__file__).parent.parent.joinpath('greenmicro/settings.py').read_text()
-    assert not {'gevent', 'kombu', 'amqp'} & {
-        line.split()[1] for line in source.splitlines() if 'import ' in line
-    }
+    """Children import them."""
+    source = 'import sys, greenmicro.settings; print(*sys.modules)'
+    run = subprocess.run([sys.executable, '-S', '-c', source], capture_output=True, text=True, check=True)
+    assert not {'gevent', 'kombu', 'amqp'} & set(run.stdout.split())

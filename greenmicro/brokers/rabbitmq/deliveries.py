@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from greenmicro.brokers.rabbitmq.acks import AckBatch
 from greenmicro.brokers.rabbitmq.outbox import Source
-from greenmicro.brokers.rabbitmq.redeliveries import Doubt, Doubts, Traits, id_key, key_of, traits_of
+from greenmicro.brokers.rabbitmq.redeliveries import Doubt, Doubts, key_of
 from greenmicro.messages import Message
 
 #: The acks of no channel: what is put in is never asked for.
 NOWHERE = 0
 #: So many entries are remembered for each message of the prefetch: those of a few channels lost in a row.
 DOUBTS_PER_PREFETCH = 16
+#: A broker that is killed has acks in its memory that are not on its disk yet, and delivers those messages
+#: again when it is back. It saves them well within this time, in seconds; of so many at most we know.
+UNSAVED_S = 2.0
+UNSAVED_MOST = 2_000
 
 
 class Delivery:
@@ -45,20 +50,21 @@ class Deliveries:
 
     Args:
         prefetch: How many deliveries may be unsettled at once.
+        clock: Monotonic seconds.
     """
 
-    def __init__(self, prefetch: int) -> None:
+    def __init__(self, prefetch: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._prefetch = prefetch
+        self._clock = clock
         self._generation = 0
         self._unsettled: dict[int, Message] = {}
         self._acks = AckBatch(NOWHERE)
         self._write_from: Callable[[Source], None] | None = None
         # Acked, and not asked for by the writer yet.
         self._unwritten: list[Message] = []
-        # Handed to the writer. The broker never has more unsettled deliveries out than the prefetch, and
-        # acks arrive in order: so these are all whose ack can have been lost on its way.
-        self._written: deque[Traits] = deque(maxlen=prefetch)
-        self._doubts = Doubts(limit=DOUBTS_PER_PREFETCH * prefetch)
+        # Handed to the writer: when, and the message's key.
+        self._written: deque[tuple[float, Hashable]] = deque(maxlen=max(prefetch, UNSAVED_MOST))
+        self._doubts = Doubts(max(DOUBTS_PER_PREFETCH * prefetch, UNSAVED_MOST), clock)
 
     def open(self, channel: int, write_from: Callable[[Source], None]) -> None:
         """Begin a new generation, on a channel that is about to consume."""
@@ -70,16 +76,11 @@ class Deliveries:
         """End the generation: what has not started is dropped, the rest is in doubt."""
         self._generation += 1
         self._write_from = None
-        # What the broker had out at most, less what is certainly out, is what it may have out besides.
-        unsure = max(0, self._prefetch - len(self._unsettled) - self._acks.pending)
+        for key in self._unsure():
+            self._doubts.add(key, None, owed=False)
         self._acks = AckBatch(NOWHERE)
         unsettled, self._unsettled = self._unsettled, {}
         unwritten, self._unwritten = self._unwritten, []
-        written = list(self._written)
-        self._written.clear()
-        for traits in written[-unsure:] if unsure else ():
-            if 'message_id' in traits[0]:
-                self._doubts.add(id_key(*traits), None, owed=False)
         for message in unwritten:
             self._doubts.add(key_of(message), None, owed=True)
         for message in unsettled.values():
@@ -88,6 +89,18 @@ class Deliveries:
             elif message.message_id is not None:
                 # It will come again, flagged, and is none of those that have finished.
                 self._doubts.end_unsure(key_of(message))
+
+    def _unsure(self) -> list[Hashable]:
+        """Take the keys of those whose ack was written, and may not have arrived, or not been saved."""
+        # The broker never has more out than the prefetch, and acks arrive in order: so those that did not
+        # arrive are the last ones, no more than the prefetch less what is certainly still out.
+        lost = self._prefetch - len(self._unsettled) - self._acks.pending
+        unsaved_since = self._clock() - UNSAVED_S
+        written, self._written = self._written, deque(maxlen=self._written.maxlen)
+        first_lost = len(written) - lost
+        return [
+            key for number, (when, key) in enumerate(written) if number >= first_lost or when >= unsaved_since
+        ]
 
     def take_in(self, message: Message) -> bool:
         """Take a delivery on the present channel.
@@ -171,6 +184,9 @@ class Deliveries:
             self._write_from(self._take_acks)
 
     def _take_acks(self) -> bytes:
-        self._written.extend(map(traits_of, self._unwritten))
+        now = self._clock()
+        for message in self._unwritten:
+            if message.message_id is not None:
+                self._written.append((now, key_of(message)))
         self._unwritten.clear()
         return self._acks.take()

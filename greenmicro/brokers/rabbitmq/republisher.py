@@ -13,14 +13,12 @@ from greenmicro.brokers.rabbitmq.deliveries import Deliveries
 from greenmicro.brokers.rabbitmq.publisher import Publisher
 from greenmicro.errors import BrokerError, PayloadError, PublishError, StoppingError, UnroutableError
 from greenmicro.messages import ATTEMPT_HEADER, Message, Publication
+from greenmicro.retry import ORIGIN_EXCHANGE, ORIGIN_ROUTING_KEY
 
 logger = logging.getLogger(__name__)
 
 #: The longest delay, in seconds, between two tries to write a message.
 RETRY_MAX_S = 5.0
-#: Where a message came from, for one that comes back through the default exchange.
-ORIGIN_EXCHANGE = 'greenmicro.origin_exchange'
-ORIGIN_ROUTING_KEY = 'greenmicro.origin_routing_key'
 NOT_COPIED = frozenset(('x-delivery-count', 'x-acquired-count', 'CC', 'BCC'))
 #: Of headers that AMQP cannot carry on, our own are kept, cut to this length.
 SLIM_HEADER = 10_000
