@@ -419,7 +419,7 @@ def test_a_worker_that_returns_no_outcome_has_failed(start: Start) -> None:
     submit(pool, 1, 2)
     assert pool.wait_idle(TIMEOUT_S)
     errors = {failure_of(outcome).error for outcome in recorder(pool).outcomes}
-    assert errors == {'builtins.TypeError: Forgetful.run: wanted an Outcome, found None'}
+    assert errors == {'TypeError: Forgetful.run: wanted an Outcome, found None'}
 
 
 @pytest.mark.parametrize(
