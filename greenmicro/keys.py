@@ -92,6 +92,12 @@ KEYS = (
         unset='no limit',
     ),
     Key(
+        'MAX_CRASHES',
+        kinds.count(),
+        3,
+        'A message that took its worker process with it so many times is dead-lettered as `worker lost`.',
+    ),
+    Key(
         'STOP_TIMEOUT_S',
         kinds.SECONDS_FROM_0,
         30.0,

@@ -17,6 +17,8 @@ EMPTY: Mapping[str, Any] = {}
 #: How many attempts at a message ended in failure before this delivery.
 ATTEMPT_HEADER = 'greenmicro.attempt'
 MOST_ATTEMPTS = 1_000_000
+#: How many processes a message is known to have taken with it.
+CRASHES_HEADER = 'greenmicro.crashes'
 
 #: A traceback in a header is capped: at 200 kB of headers the broker drops the connection (501).
 TRACEBACK_LIMIT = 8_000
@@ -52,14 +54,22 @@ class Message(NamedTuple):
     @property
     def attempt(self) -> int:
         """Which attempt at this message is running: one more than its header counts."""
-        made = self.headers.get(ATTEMPT_HEADER, 0)
-        # Anyone can write a header: what is no sensible count is none.
-        return made + 1 if type(made) is int and 0 < made < MOST_ATTEMPTS else 1
+        return self._count(ATTEMPT_HEADER) + 1
+
+    @property
+    def crashes(self) -> int:
+        """How many worker processes ended while they ran this message."""
+        return self._count(CRASHES_HEADER)
 
     @property
     def message_id(self) -> str | None:
         """The sender's id of the message, if it gave one."""
         return self.properties.get('message_id')
+
+    def _count(self, header: str) -> int:
+        count = self.headers.get(header, 0)
+        # Anyone can write a header: what is no sensible count is none.
+        return count if type(count) is int and 0 < count < MOST_ATTEMPTS else 0
 
     def __repr__(self) -> str:
         # Bodies and headers carry personal data and tokens; a log line must not. What a peer chose is

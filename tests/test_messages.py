@@ -8,6 +8,7 @@ import pytest
 
 from greenmicro.messages import (
     ATTEMPT_HEADER,
+    CRASHES_HEADER,
     EMPTY,
     MESSAGE_LIMIT,
     MOST_ATTEMPTS,
@@ -165,6 +166,12 @@ def test_lone_surrogates_become_escapes() -> None:
 def test_what_is_no_exception_is_described_alike(kind: type[BaseException]) -> None:
     """SystemExit and its like fail a message as any error does."""
     assert failure(kind('gone')).error == f'{kind.__name__}: gone'
+
+
+@pytest.mark.parametrize(('header', 'crashes'), [(0, 0), (2, 2), (True, 0), (-1, 0), ('2', 0), (10**9, 0)])
+def test_the_header_counts_the_crashes_before(header: object, crashes: int) -> None:
+    """As with attempts, what is no sensible count is none."""
+    assert Message(b'', headers={CRASHES_HEADER: header}).crashes == crashes
 
 
 def test_a_failed_outcome_counts_as_an_attempt() -> None:
