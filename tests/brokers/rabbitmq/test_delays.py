@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 import pytest
 
-from greenmicro.amqp.topology import Exchange, Queue
+from greenmicro.amqp.topology import Exchange, Queue, queue_of_type
 from greenmicro.brokers.rabbitmq import delays, republisher
 from greenmicro.errors import RefusedError
 from tests.brokers.rabbitmq.faults import close_connections
@@ -187,11 +187,12 @@ def test_a_deleted_event_exchange_is_bound_again(amqp_client: Client, listen: Li
     assert inbox.take_acked(1) == [b'1']
 
 
+@pytest.mark.parametrize('queue_type', ['classic', 'quorum'])
 def test_retries_while_connections_are_lost(
-    rabbitmq: Node, amqp_client: Client, listen: Listen, vhost: str
+    rabbitmq: Node, amqp_client: Client, listen: Listen, vhost: str, queue_type: str
 ) -> None:
     """Each comes again as its second attempt, whichever connection is lost meanwhile; none is left."""
-    inbox = listen('work', prefetch=20)
+    inbox = listen(queue_of_type('work', queue_type), prefetch=20)
     for number in range(60):
         amqp_client.publish(EVENTS.name, 'order', number, message_id=str(number))
     second: set[bytes] = set()
