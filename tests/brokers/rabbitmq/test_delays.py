@@ -187,6 +187,23 @@ def test_a_deleted_event_exchange_is_bound_again(amqp_client: Client, listen: Li
     assert inbox.take_acked(1) == [b'1']
 
 
+def test_a_target_that_is_cut_short_while_a_delay_is_declared_leaves_nothing_behind(
+    new_side: NewSide, rabbitmq: Node, amqp_client: Client
+) -> None:
+    """At whatever moment: the declaration goes on, its channels are closed, and the next one publishes."""
+    side = new_side()
+    side.broker.declare(EVENTS)
+    side.start_ready()
+    for step, delay_s in enumerate((1, 2, 5, 10, 20, 30)):
+        target = gevent.spawn(side.broker.publish, event(mandatory=False)._replace(delay_s=delay_s))
+        gevent.sleep(step * 0.002)
+        target.kill()
+        side.broker.publish(event(mandatory=False)._replace(delay_s=delay_s))
+        amqp_client.wait_for_counts(f'greenmicro.delay.{delay_s}000.shop.events')
+    # The publish channel, and this test's own.
+    wait(lambda: rabbitmq.eval('length(rabbit_channel:list()).') == '2')
+
+
 @pytest.mark.parametrize('queue_type', ['classic', 'quorum'])
 def test_retries_while_connections_are_lost(
     rabbitmq: Node, amqp_client: Client, listen: Listen, vhost: str, queue_type: str
