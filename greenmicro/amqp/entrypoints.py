@@ -13,9 +13,9 @@ from greenmicro.amqp.topology import (
     name_fault,
     queue_of_type,
 )
+from greenmicro.dead_letters import dead_queue_name
 from greenmicro.entrypoints import Entrypoint, Service
 from greenmicro.messages import Message, Outcome, Settlement
-from greenmicro.retry import dead_queue_name
 from greenmicro.routes import Route
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class EventListener(Entrypoint):
     """
 
     dead_letters = True
+    retries = True
 
     def __init__(
         self, source_service: str, event_name: str, route: Route | None = None, queue: str | None = None

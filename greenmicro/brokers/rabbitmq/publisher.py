@@ -64,6 +64,11 @@ class Publisher(ChannelOwner):
         if exchange.declared and exchange not in self._exchanges:
             self._exchanges.append(exchange)
 
+    @property
+    def connection(self) -> Connection | None:
+        """The present connection, for errands on channels of their own; None if it cannot be used now."""
+        return None if self._link.blocked else self._link.connection
+
     def start(self) -> None:
         """Begin to connect; returns at once."""
         self._link.start()
