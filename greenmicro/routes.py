@@ -15,6 +15,8 @@ from greenmicro.workers import Arguments, Place, Worker
 
 #: `on_error` to what a message gets that failed for good.
 ON_ERROR = {'dead_letter': Settlement.DEAD_LETTER, 'drop': Settlement.ACK}
+#: The longest time limit, in seconds, a year: no timer takes much more.
+LONGEST_S = 366 * 86_400
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,8 @@ class Route:
         dependencies: Name to dependency; the target gets each under its name.
         translators: Payload translators, in order.
         worker_class: The `Worker` subclass whose steps are run.
+        timeout_s: How long one call of the target may take, in seconds; None for no limit. Decoding, and
+            entering and leaving the dependencies, do not count.
         on_error: What a failed message gets: `dead_letter`, to the queue's dead queue, or `drop`. Both
             log it.
 
@@ -37,7 +41,8 @@ class Route:
     dependencies: Mapping[str, Dependency] = field(default_factory=dict)
     translators: Sequence[MessageTranslator] = ()
     worker_class: type[Worker] = Worker
-    # By keyword only: what a message gets when it is retried, or runs too long, comes before it some day.
+    timeout_s: float | None = field(default=None, kw_only=True)
+    # By keyword only: what a message gets when it is retried comes before it some day.
     on_error: str = field(default='dead_letter', kw_only=True)
 
     def faults(self) -> Iterator[str]:
@@ -57,6 +62,9 @@ class Route:
             yield f'translators: wanted a list of translators, found {_kind(self.translators)}'
         if not (isinstance(self.worker_class, type) and issubclass(self.worker_class, Worker)):
             yield f'worker_class: wanted a subclass of Worker, found {_kind(self.worker_class)}'
+        if self.timeout_s is not None and not _is_time(self.timeout_s):
+            wanted = f'wanted seconds, more than 0 and at most {LONGEST_S}, or None'
+            yield f'timeout_s: {wanted}, found {self.timeout_s!r}'
         if not (isinstance(self.on_error, str) and self.on_error in ON_ERROR):
             yield f"on_error: wanted 'dead_letter' or 'drop', found {self.on_error!r}"
 
@@ -76,6 +84,11 @@ class Route:
         if outcome.failure is None:
             return Settlement.ACK
         return ON_ERROR[self.on_error]
+
+
+def _is_time(value: Any) -> bool:
+    # By type: True is an int, and no time.
+    return type(value) in {int, float} and 0 < value <= LONGEST_S
 
 
 def _dependency_faults(name: Any, dependency: Any) -> Iterator[str]:

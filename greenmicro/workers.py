@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from greenmicro import codecs, targets
 from greenmicro.dependencies import Dependency, Publish, WorkerContext
 from greenmicro.errors import ConfigError, ContentRefusedError, PayloadError
+from greenmicro.limits import Limit
 from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Reason
 
 if TYPE_CHECKING:
@@ -33,13 +34,15 @@ class Place:
     Attributes:
         settings: The service's settings.
         publish: Sends a publication; from a child through its parent.
+        limit: Makes what bounds one call of a target to so many seconds.
     """
 
-    __slots__ = ('_set_up', 'publish', 'settings')
+    __slots__ = ('_set_up', 'limit', 'publish', 'settings')
 
-    def __init__(self, settings: Settings, publish: Publish) -> None:
+    def __init__(self, settings: Settings, publish: Publish, limit: Callable[[float], Limit]) -> None:
         self.settings = settings
         self.publish = publish
+        self.limit = limit
         self._set_up: dict[int, Dependency] = {}
 
     def set_up(self, dependency: Dependency) -> None:
@@ -121,6 +124,7 @@ class Worker:
         """Take a message through all steps; whatever they raise becomes part of the outcome."""
         step = Reason.UNREADABLE
         raised: BaseException | None = None
+        limit: Limit | None = None
         try:
             if message.unreadable is not None:
                 raise PayloadError('the properties cannot be read; their bytes are kept, base64-coded')
@@ -133,9 +137,16 @@ class Worker:
             with self.inject(context) as dependencies:
                 step = Reason.TARGET
                 try:
-                    result = self.call(payload, dependencies)
+                    if self.route.timeout_s is None:
+                        result = self.call(payload, dependencies)
+                    else:
+                        limit = self.place.limit(self.route.timeout_s)
+                        with limit:
+                            result = self.call(payload, dependencies)
                 except BaseException as error:
                     raised = error
+                    if limit is not None and error is limit.error:
+                        step = Reason.TIMEOUT
                     raise
                 step = Reason.DEPENDENCY
             if raised is not None:  # an overridden inject() swallowed it; a failure stays one
@@ -147,7 +158,9 @@ class Worker:
         except BaseException as error:
             return Outcome.failed(Failure.of(_reason(step, error), error))
         finally:
-            raised = None  # or it, this frame and the payload keep each other until the next collection
+            raised = limit = (
+                None  # or they, this frame and the payload keep each other until the next collection
+            )
 
     def decode(self, message: Message) -> Any:
         """Turn the body into a payload, by its content type.

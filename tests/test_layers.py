@@ -15,8 +15,9 @@ PACKAGE = Path(__file__).parents[1] / 'greenmicro'
 #: A file imports only from those before its own, or from its own folder.
 LAYERS = (
     *('errors', 'targets', 'uris', 'kinds', 'modes', 'keys', 'settings', 'messages', 'codecs'),
-    *('translators', 'dependencies', 'workers', 'retry', 'routes', 'entrypoints', 'amqp.topology', 'amqp'),
-    *('pipe', 'child'),
+    *('translators', 'dependencies', 'limits'),
+    *('workers', 'retry', 'routes', 'entrypoints', 'amqp.topology', 'amqp'),
+    *('pipe', 'alarm', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
     *('clock', 'patching', 'service', 'runner'),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import UserDict
 from collections.abc import Iterator
 from typing import Any
@@ -46,7 +47,7 @@ def test_a_path_suffices() -> None:
     """Everything else has a default."""
     route = Route('tasks.run')
     assert (dict(route.dependencies), list(route.translators)) == ({}, [])
-    assert (route.worker_class, route.on_error) == (Worker, 'dead_letter')
+    assert (route.worker_class, route.timeout_s, route.on_error) == (Worker, None, 'dead_letter')
     assert not faults()
 
 
@@ -61,8 +62,10 @@ def test_a_full_declaration_has_no_faults() -> None:
         dependencies={'a': Fine(), 'b': Fine()},
         translators=(MessageTranslator(),),
         worker_class=type('Own', (Worker,), {}),
+        timeout_s=0.001,
         on_error='drop',
     )
+    assert not faults(timeout_s=31_622_400)
     assert not faults(dependencies=fakes_mapping(a=Fine()), translators=[MessageTranslator()])
 
 
@@ -77,7 +80,7 @@ def test_a_route_is_frozen() -> None:
 
 
 def test_what_failure_leads_to_is_given_by_name() -> None:
-    """Retries and time limits take their places before it."""
+    """Retries take their place before it."""
     with pytest.raises(TypeError):
         Route('tasks.run', {}, (), Worker, 'drop')  # type: ignore[misc]
 
@@ -131,6 +134,13 @@ def test_what_failure_leads_to_is_given_by_name() -> None:
         ({'worker_class': Fine}, 'worker_class: wanted a subclass of Worker, found the class Fine'),
         ({'worker_class': 'Worker'}, 'worker_class: wanted a subclass of Worker, found a str'),
         ({'on_error': 'retry'}, "on_error: wanted 'dead_letter' or 'drop', found 'retry'"),
+        *(
+            (
+                {'timeout_s': wrong},
+                f'timeout_s: wanted seconds, more than 0 and at most 31622400, or None, found {wrong!r}',
+            )
+            for wrong in (0, -1.0, True, '3', math.inf, math.nan, 31_622_401)
+        ),
         ({'on_error': None}, "on_error: wanted 'dead_letter' or 'drop', found None"),
         ({'on_error': ['drop']}, "on_error: wanted 'dead_letter' or 'drop', found ['drop']"),
     ],

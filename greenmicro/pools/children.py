@@ -20,6 +20,7 @@ from greenmicro.child import IGNORED
 from greenmicro.messages import SUCCEEDED, Failure, Outcome, Publication, Reason
 from greenmicro.pipe import Frames, Kind, dumps, frame, loads_plain
 from greenmicro.pools.base import Job
+from greenmicro.pools.deadlines import Deadline
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Child:
         tasks: How many jobs it was sent.
         ready: Whether it has said READY.
         faults: Why it could not get ready, as it says itself.
+        overran: The number of the job whose call did not heed its time limit, and cost its life; else 0.
         end: How it ended, once it has.
         known: Set when it is ready, or it is known why it does not get ready.
         gone: Set when it has ended, was reaped, and its owner was told.
@@ -81,10 +83,12 @@ class Child:
         self.tasks = 0
         self.ready = False
         self.faults: list[str] = []
+        self.overran = 0
         self.end = ''
         self.known = Event()
         self.gone = Event()
         self._owner = owner
+        self._deadline = Deadline(self._overrun)
         self._exited = Event()
         self._unsent: deque[memoryview] = deque()
         self._socket: Any = None
@@ -207,6 +211,10 @@ class Child:
             self.started = number
         elif kind == Kind.REQUEST:
             gevent.spawn(self._publish, number, payload)
+        elif kind == Kind.CALLING:
+            self._watch(self.jobs[number])
+        elif kind == Kind.CALLED:
+            self._deadline.stop()
         elif kind == Kind.READY:
             self.ready = True
             self._owner.on_ready(self)
@@ -219,6 +227,16 @@ class Child:
         else:
             raise ValueError(f'no kind of frame: {kind}')
 
+    def _watch(self, job: Job) -> None:
+        """Kill it if the call that it begins goes on for too long."""
+        if job.entrypoint.route.timeout_s is not None:
+            self._deadline.start(job.entrypoint.route.timeout_s)
+
+    def _overrun(self) -> None:
+        self.overran = self.started
+        self.end = 'killed at its time limit'
+        self._kill_group()
+
     def _publish(self, number: int, payload: bytes) -> None:
         """Publish for a target; in a greenlet of its own, as its threads may publish at the same time."""
         answer = b''
@@ -229,6 +247,7 @@ class Child:
         self._write(frame(Kind.ANSWER, number, answer))
 
     def _bury(self) -> None:
+        self._deadline.stop()
         if not self._exited.wait(END_TIMEOUT_S):
             self.end = 'closed its pipe, and was killed'
             self._kill_group()

@@ -11,11 +11,13 @@ from gevent.event import Event
 
 from greenmicro.dependencies import Publish
 from greenmicro.entrypoints import Entrypoint
-from greenmicro.errors import ConfigError
+from greenmicro.errors import ConfigError, TargetTimeoutError
+from greenmicro.limits import overrun
 from greenmicro.messages import NOT_RUN, Failure, Message, Outcome, Reason
 from greenmicro.pipe import dumps
 from greenmicro.pools.base import Job, Pool
 from greenmicro.pools.children import Child
+from greenmicro.pools.deadlines import GRACE_S
 from greenmicro.pools.setup import route_table, setup_frame
 from greenmicro.settings import Settings
 
@@ -184,7 +186,7 @@ class ProcessPool(Pool):
             if self._closed:
                 self._finish(job, NOT_RUN)
             elif number == child.started:
-                self._finish(job, Outcome.failed(Failure(Reason.WORKER_LOST, f'worker lost: {child.end}')))
+                self._finish(job, Outcome.failed(_failure(child, job)))
             else:
                 self._unfinished -= 1
                 self.pending.put_first(job)
@@ -245,6 +247,15 @@ class ProcessPool(Pool):
         if self._worn_at is None:
             return slots
         return slots + min(slots, sum(child.tasks >= self._worn_at for child in self._children))
+
+
+def _failure(child: Child, job: Job) -> Failure:
+    """Say why a job failed whose child has died."""
+    timeout_s = job.entrypoint.route.timeout_s
+    if not child.overran or timeout_s is None:
+        return Failure(Reason.WORKER_LOST, f'worker lost: {child.end}')
+    text = f'{overrun(timeout_s)} and did not end within {GRACE_S:g} s more; its worker process was killed'
+    return Failure.of(Reason.TIMEOUT, TargetTimeoutError(text))
 
 
 def _faults(children: Sequence[Child]) -> list[str]:
