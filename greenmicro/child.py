@@ -30,6 +30,7 @@ IGNORED = (signal.SIGINT, signal.SIGTERM)
 #: What main.py runs as in a child; `multiprocessing` uses the same name.
 MAIN = '__mp_main__'
 _PR_SET_PDEATHSIG = 1
+MB = 1_000_000
 
 _is_child = False
 #: The main module that this process was started with, whose globals are still in use.
@@ -64,14 +65,15 @@ def main(fd: int, parent: int) -> None:
     os.register_at_fork(after_in_child=_heed_signals)
     alarm = Alarm(pipe)
     os.register_at_fork(after_in_child=alarm.leave)
+    setup = pipe.setup()
     try:
-        workers = _prepare(pipe.setup(), pipe, alarm)
+        workers = _prepare(setup, pipe, alarm)
     except ConfigError as error:
         pipe.write(Kind.FAILED, 0, dumps([*error.faults]))
         sys.exit(1)
     _ignore_signals()  # again: main.py or WORKER_SETUP may have set handlers of their own
     pipe.write(Kind.READY)
-    _serve(pipe, workers, alarm)
+    _serve(pipe, workers, alarm, setup.settings.max_memory_per_child_mb)
     for worker in workers:
         worker.release()
 
@@ -186,14 +188,19 @@ def _run_main(how: str, name: str) -> None:
     exec(code, module.__dict__)  # noqa: S102 - the service's own program
 
 
-def _serve(pipe: ServicePipe, workers: Sequence[Worker], alarm: Alarm) -> None:
+def _serve(pipe: ServicePipe, workers: Sequence[Worker], alarm: Alarm, most_mb: int | None) -> None:
+    if most_mb is not None:
+        from greenmicro.resident import exceeds
     while (job := pipe.next_job()) is not None:
         _, number, payload = job
         alarm.job = number
         pipe.write(Kind.STARTED, number)
         outcome = _run(workers, payload)
-        pipe.write(Kind.DONE, number, b'' if outcome is SUCCEEDED else _packed(outcome))
+        packed = b'' if outcome is SUCCEEDED else _packed(outcome)
         del job, payload, outcome  # not kept while waiting: a body may be large
+        if most_mb is not None and exceeds(most_mb * MB):
+            pipe.write(Kind.LARGE, number)
+        pipe.write(Kind.DONE, number, packed)
 
 
 def _run(workers: Sequence[Worker], payload: bytes) -> Outcome:

@@ -54,6 +54,7 @@ class Kind:
     REQUEST = 15  # fields of the Publication
     CALLING = 16  # empty; the target's call begins, and its time limit
     CALLED = 17  # empty; it has ended
+    LARGE = 18  # empty; the child holds more memory than it may
 
 
 class Setup(NamedTuple):

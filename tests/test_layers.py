@@ -17,7 +17,7 @@ LAYERS = (
     *('errors', 'targets', 'uris', 'kinds', 'modes', 'keys', 'settings', 'messages', 'codecs'),
     *('translators', 'dependencies', 'limits'),
     *('workers', 'retry', 'routes', 'entrypoints', 'amqp.topology', 'amqp'),
-    *('pipe', 'alarm', 'child'),
+    *('pipe', 'alarm', 'resident', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
     *('clock', 'patching', 'service', 'runner'),
 )

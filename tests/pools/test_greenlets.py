@@ -533,25 +533,20 @@ def test_no_late_time_out_strikes(turn: int, start: Start) -> None:
 
     class Leaving(Dependency):
         def provide(self, context: WorkerContext) -> Iterator[Any]:
+            began = time.monotonic()
             try:
                 yield
             except TargetTimeoutError:
-                told.append(context)
+                took.append(time.monotonic() - began)
             try:
                 gevent.sleep(chance.random() * 0.004)  # where a late one would find it
             except BaseException as error:
                 struck.append(error)
 
-    told: list[WorkerContext] = []
-    slept: list[float] = []
+    took: list[float] = []
 
     def target(payload: Any, leaving: Any) -> None:
-        began = time.monotonic()
-        try:
-            gevent.sleep(0.002 + chance.uniform(-0.0004, 0.0004))
-        except TargetTimeoutError:
-            slept.append(time.monotonic() - began)
-            raise
+        gevent.sleep(0.002 + chance.uniform(-0.0004, 0.0004))
 
     route = Route('fake_tasks.target', {'leaving': Leaving()}, timeout_s=0.002)
     pool = start(target, Recorder(route), workers=5)
@@ -560,8 +555,8 @@ def test_no_late_time_out_strikes(turn: int, start: Start) -> None:
     assert struck == []
     timed_out = [outcome for outcome in recorder(pool).outcomes if outcome.failure is not None]
     assert {failure_of(outcome).reason for outcome in timed_out} <= {Reason.TIMEOUT}
-    assert len(timed_out) == len(slept) == len(told)
-    assert all(one >= 0.0019 for one in slept)
+    assert len(timed_out) == len(took)
+    assert all(one >= 0.002 for one in took)
 
 
 # Waiting, and the end.
