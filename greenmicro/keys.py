@@ -92,6 +92,14 @@ KEYS = (
         unset='no limit',
     ),
     Key(
+        'MAX_MEMORY_PER_CHILD_MB',
+        kinds.count(),
+        None,
+        'A child process that holds more resident memory than so many megabytes when it has done a message '
+        'is replaced by a new one; no message is interrupted for it.',
+        unset='no limit',
+    ),
+    Key(
         'MAX_CRASHES',
         kinds.count(),
         3,

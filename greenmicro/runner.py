@@ -114,10 +114,10 @@ class Runner:
             raise ConfigError('greenmicro runs on Linux and macOS; on Windows, use WSL or a container')
         import gevent
 
-        from greenmicro.service import Service, check
+        from greenmicro.service import Service, check, warnings
 
         entrypoints, settings = check(self.entrypoints, self.config, os.environ, patching.faults())
-        for warning in patching.warnings():
+        for warning in (*patching.warnings(), *warnings(entrypoints, settings)):
             logger.warning(warning)
         self._began = time.monotonic()
         service = self._service = Service(entrypoints, settings)

@@ -213,6 +213,22 @@ def check(
     return listed, settings
 
 
+def warnings(entrypoints: Iterable[Entrypoint], settings: Settings) -> Iterator[str]:
+    """Yield a sentence for everything that may work, or not."""
+    allowed = broker_class(settings.amqp_uri).consumer_timeout_s
+    if allowed is None:
+        return
+    for entrypoint in entrypoints:
+        limit = entrypoint.route.timeout_s
+        # What claims nothing has no queue.
+        if limit is not None and limit >= allowed and entrypoint.claim(settings) is not None:
+            yield (
+                f'{entrypoint.name}: its timeout_s of {limit:g} s is not below the {allowed:g} s after which '
+                f'RabbitMQ takes a message back that is not acknowledged, and it would run again: raise '
+                f'consumer_timeout in rabbitmq.conf, if it was not'
+            )
+
+
 def _clashes(entrypoints: Sequence[Entrypoint], settings: Settings) -> Iterator[str]:
     claimed: dict[str, Entrypoint] = {}
     for entrypoint in entrypoints:

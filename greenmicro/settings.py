@@ -32,6 +32,7 @@ class Settings:
     prefetch: int | None
     worker_setup: str | None
     max_tasks_per_child: int | None
+    max_memory_per_child_mb: int | None
     max_crashes: int
     retry: Retry | None
     stop_timeout_s: float

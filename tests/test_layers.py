@@ -16,8 +16,9 @@ PACKAGE = Path(__file__).parents[1] / 'greenmicro'
 LAYERS = (
     *('errors', 'targets', 'uris', 'messages', 'delays', 'signals', 'retry'),
     *('kinds', 'modes', 'keys', 'settings', 'codecs', 'copies', 'dead_letters'),
-    *('translators', 'dependencies', 'workers', 'routes', 'entrypoints', 'amqp.topology', 'amqp'),
-    *('pipe', 'child'),
+    *('translators', 'dependencies', 'limits', 'workers', 'routes', 'entrypoints'),
+    *('amqp.topology', 'amqp'),
+    *('pipe', 'alarm', 'resident', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
     *('clock', 'patching', 'service', 'runner'),
 )

@@ -55,6 +55,9 @@ class Broker(ABC):
         settings: The service's settings.
     """
 
+    #: How long a message may stay unsettled until the broker takes it back, in seconds; None for ever.
+    consumer_timeout_s: float | None = None
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 

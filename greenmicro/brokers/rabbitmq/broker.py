@@ -27,6 +27,9 @@ class RabbitBroker(Broker):
         settings: The service's settings.
     """
 
+    #: RabbitMQ's default of its `consumer_timeout`, which AMQP does not tell.
+    consumer_timeout_s = 1_800.0
+
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._consumers: list[RabbitConsumer] = []
