@@ -192,6 +192,7 @@ class Publication(NamedTuple):
         properties: AMQP basic properties by name, headers aside. What is new has a `message_id`.
         headers: The application headers.
         mandatory: Whether it is an error if no queue takes it.
+        timeout_s: How long it may take until it is confirmed; None: the settings' `confirm_timeout_s`.
     """
 
     exchange: str
@@ -200,6 +201,7 @@ class Publication(NamedTuple):
     properties: Mapping[str, Any] = EMPTY
     headers: Mapping[str, Any] = EMPTY
     mandatory: bool = False
+    timeout_s: float | None = None
 
     def __repr__(self) -> str:
         return f'<Publication to {self.exchange!r} with {self.routing_key!r}, {len(self.body)} bytes>'
