@@ -1,5 +1,7 @@
 """What may befall a broker's connections, from a test."""
 
+import time
+
 import gevent
 
 from greenmicro.brokers.rabbitmq.broker import RabbitBroker
@@ -53,7 +55,9 @@ class alarm:  # noqa: N801  # reads as a function
 
 def publish_until_blocked(broker: RabbitBroker) -> None:
     """The broker tells a connection of an alarm when something is published on it."""
+    deadline = time.monotonic() + 10
     while not broker._publisher._link.blocked:
+        assert time.monotonic() < deadline, 'the broker does not block'
         with gevent.Timeout(0.05, False):  # type: ignore[arg-type]
             try:
                 broker.publish(event(mandatory=False))

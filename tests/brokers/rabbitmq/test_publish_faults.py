@@ -91,24 +91,22 @@ def test_an_alarm_that_comes_while_messages_are_in_flight(
     broker = publisher(new_side(CONFIRM_TIMEOUT_S=0.4))
     results: dict[str, str] = {}
     numbers = itertools.count()
-    going_on = True
 
     def publish() -> None:
-        while going_on:
+        result = ''
+        while result in ('', 'confirmed', 'UnconfirmedError'):
             message_id = str(next(numbers))
-            results[message_id] = outcome(broker, to_queue('q', bytes(5_000), message_id=message_id))
+            result = results[message_id] = outcome(broker, to_queue('q', bytes(5_000), message_id=message_id))
 
     publishing = [gevent.spawn(publish) for _ in range(50)]
-    while 'confirmed' not in results.values():
-        gevent.sleep(0.001)
-    with alarm(rabbitmq):
-        while list(results.values()).count('BlockedError') < 50:
+    try:
+        while 'confirmed' not in results.values():
             gevent.sleep(0.001)
-        blocked_at = next(numbers)
-    while not any(results.get(str(number)) == 'confirmed' for number in range(blocked_at, blocked_at + 200)):
-        gevent.sleep(0.001)
-    going_on = False
-    gevent.joinall(publishing, raise_error=True)
+        with alarm(rabbitmq):
+            assert len(gevent.joinall(publishing, timeout=10, raise_error=True)) == 50
+    finally:
+        gevent.killall(publishing)
+    assert outcome(broker, to_queue('q', message_id='after')) == 'confirmed'
     found = Counter(results.values())
     assert found.keys() == {'confirmed', 'UnconfirmedError', 'BlockedError'}
     assert found['UnconfirmedError'] <= 50
