@@ -178,6 +178,20 @@ def test_a_queue_declared_otherwise(write: Write, amqp_uri: str, amqp_client: Cl
         assert re.search(rf"BrokerError: queue '{QUEUE}'.*'durable'", program.output), program.output
 
 
+def test_a_queue_of_another_type(write: Write, amqp_uri: str, amqp_client: Client) -> None:
+    """A listener's own type that is not the queue's stops the start; a wrong word does so before."""
+    amqp_client.declare_queue(QUEUE)
+    typed = LISTENER.replace("'event', ", "'event', queue_type='quorum', ")
+    with write(amqp_uri, tasks=PLAIN_TASKS, entrypoints=typed) as program:
+        assert program.wait() == 1
+        assert re.search(rf"BrokerError: queue '{QUEUE}'.*'x-queue-type'.*'quorum'", program.output), (
+            program.output
+        )
+    with write('memory://', tasks=PLAIN_TASKS, entrypoints=typed.replace('quorum', 'quorom')) as program:
+        assert program.wait() == 1
+        assert "queue_type: wanted one of 'classic', 'quorum' or None, found 'quorom'" in program.output
+
+
 BODIES = {
     'not json': ({}, b'{"id":', 'undecodable body'),
     'bad utf-8': ({}, b'"\xff\xfe"', 'undecodable body'),

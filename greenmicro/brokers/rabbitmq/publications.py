@@ -59,7 +59,7 @@ def pack_publication(channel: int, publication: Publication, frame_max: int) -> 
         PayloadError: A name or property is too long or of a type that AMQP does not carry, or all of
             them do not fit into one frame, for which the broker would end the connection (501).
     """
-    exchange, routing_key, body, properties, headers, mandatory, _ = publication
+    exchange, routing_key, body, properties, headers, mandatory = publication[:6]
     names = _pack_short('exchange', exchange) + _pack_short('routing key', routing_key)
     method = pack_frame(METHOD, channel, PUBLISH_HEAD + names + bytes([mandatory]))
     head = CONTENT_HEAD.pack(spec.Basic.CLASS_ID, 0, len(body)) + pack_properties(properties, headers)

@@ -13,7 +13,7 @@ import kombu
 from amqp.exceptions import AMQPError, ChannelError
 from gevent.event import Event
 
-from greenmicro.amqp.topology import Exchange, queue_of_type
+from greenmicro.amqp.topology import Exchange, Queue
 from greenmicro.brokers.rabbitmq.backoff import REFUSED_RETRY_S, backoff
 from greenmicro.brokers.rabbitmq.confirms import Flights
 from greenmicro.brokers.rabbitmq.connection import Connection
@@ -49,6 +49,7 @@ class Publisher(ChannelOwner):
         self._on_fatal = on_fatal
         self._link = Link(settings, 'publish', self._serve, self._lose_connection, on_fatal)
         self._exchanges: list[Exchange] = []
+        self._queues: dict[str, Queue] = {}
         self._server: Any = None
         self._connection: Connection
         self._channel_id = 0
@@ -64,6 +65,10 @@ class Publisher(ChannelOwner):
         """Have an exchange declared on each new channel."""
         if exchange.declared and exchange not in self._exchanges:
             self._exchanges.append(exchange)
+
+    def know(self, queue: Queue) -> None:
+        """Remember how a queue is to be declared, should it be missing one day."""
+        self._queues[queue.name] = queue
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -208,7 +213,7 @@ class Publisher(ChannelOwner):
                 raise UnavailableError('too many messages wait for their confirm; the message was not sent')
 
     def declare_queue(self, name: str) -> None:
-        """Declare a durable queue, on a channel of its own: a refusal must not take others' flights along.
+        """Declare a queue, on a channel of its own: a refusal must not take others' flights along.
 
         Raises:
             BrokerError: The broker refuses it.
@@ -221,7 +226,7 @@ class Publisher(ChannelOwner):
         try:
             channel = connection.channel()
             connection.wire.owners[channel.channel_id] = errand
-            queue = queue_of_type(name, self._settings.queue_type)
+            queue = self._queues.get(name, Queue(name))
             kombu.Queue(name, durable=True, queue_arguments=dict(queue.arguments) or None)(channel).declare()
             connection.wire.owners.pop(channel.channel_id, None)
             channel.close()
