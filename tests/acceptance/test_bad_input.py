@@ -222,6 +222,23 @@ def test_bodies_that_cannot_be_read(
     assert set(ledger.of('S').values()) == {1}
 
 
+def test_bodies_of_many_megabytes(write: Write, ledger: Ledger, amqp_uri: str, amqp_client: Client) -> None:
+    """One of 15 MB is run; one over the limit is dead-lettered whole, and the next one is run."""
+    with write(amqp_uri, MAX_BODY_MB=15) as program:
+        program.wait_for('ready')
+        amqp_client.publish('source.events', 'event', {'id': 1, 'filling': 'x' * 15_000_000})
+        amqp_client.publish('source.events', 'event', {'id': 2, 'filling': 'x' * 16_000_000})
+        amqp_client.publish('source.events', 'event', {'id': 3})
+        amqp_client.declare_queue(f'{QUEUE}.dead')
+        letter = amqp_client.get(f'{QUEUE}.dead')
+        ledger.wait_for('F', 2)
+        assert program.stop() == 0
+    assert ledger.of('F') == {'1': 1, '3': 1}
+    assert len(letter.body) > 16_000_000
+    assert letter.headers['greenmicro.reason'] == 'undecodable body'
+    assert 'of at most 15728640' in letter.headers['greenmicro.error']
+
+
 @pytest.mark.parametrize('mode', MODES[::2])
 def test_a_payload_that_cannot_be_serialised(
     mode: str, write: Write, amqp_uri: str, amqp_client: Client
