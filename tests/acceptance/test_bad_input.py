@@ -1,5 +1,6 @@
 """Bad input: each is told clearly, with what was wanted and what was found, and no message is lost."""
 
+import json
 import re
 
 import pytest
@@ -220,6 +221,30 @@ def test_bodies_that_cannot_be_read(
     found = {letter.body: letter.headers['greenmicro.reason'] for letter in letters}
     assert found == {body: reason for _, body, reason in BODIES.values()}
     assert set(ledger.of('S').values()) == {1}
+
+
+@pytest.mark.parametrize('mode', MODES[::2])
+def test_messages_of_another_schema(
+    mode: str, write: Write, ledger: Ledger, amqp_uri: str, amqp_client: Client
+) -> None:
+    """As many as were sent are dead letters, with the target's error; none is acked silently."""
+    strangers = [{}, [], [{'id': 1}], 'id', 5, None, {'ident': 1}, {'ID': 1}]
+    with write(amqp_uri, mode) as program:
+        program.wait_for('ready')
+        for payload in strangers:
+            amqp_client.publish('source.events', 'event', payload)
+        amqp_client.publish('source.events', 'event', {'id': 'known'})
+        amqp_client.declare_queue(f'{QUEUE}.dead')
+        letters = amqp_client.take(f'{QUEUE}.dead', len(strangers))
+        ledger.wait_for('F', 1)
+        assert program.stop() == 0
+    assert sorted(letter.body for letter in letters) == sorted(json.dumps(one).encode() for one in strangers)
+    assert {letter.headers['greenmicro.reason'] for letter in letters} == {'target error'}
+    assert {letter.headers['greenmicro.error'].split(':')[0] for letter in letters} == {
+        'KeyError',
+        'TypeError',
+    }
+    assert ledger.of('S') == {'known': 1}
 
 
 def test_bodies_of_many_megabytes(write: Write, ledger: Ledger, amqp_uri: str, amqp_client: Client) -> None:
