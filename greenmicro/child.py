@@ -218,10 +218,10 @@ def _packed(outcome: Outcome) -> bytes:
         return _packed(Outcome.failed(Failure.of(Reason.RESULT, error)))
 
 
-def _as_named_by_users(failure: Failure) -> tuple[str, str, tuple[str, ...], str]:
+def _as_named_by_users(failure: Failure) -> tuple[Any, ...]:
     """Name errors that main.py defines as in thread modes, since routes decide by these names."""
-    reason, error, lineage, trace = failure
-    return reason, _plain(error), tuple(map(_plain, lineage)), trace
+    named = failure._replace(error=_plain(failure.error), lineage=tuple(map(_plain, failure.lineage)))
+    return tuple(named)
 
 
 def _plain(name: str) -> str:

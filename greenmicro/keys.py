@@ -98,6 +98,13 @@ KEYS = (
         'A message that took its worker process with it so many times is dead-lettered as `worker lost`.',
     ),
     Key(
+        'RETRY',
+        kinds.RETRY,
+        None,
+        'How often and when a failed message is tried again where its route does not say.',
+        unset='not at all',
+    ),
+    Key(
         'STOP_TIMEOUT_S',
         kinds.SECONDS_FROM_0,
         30.0,

@@ -11,6 +11,7 @@ from greenmicro.errors import ConfigError
 from greenmicro.keys import KEYS, MAX_CHILDREN, REQUIRED, TOTAL_PREFETCH, Key, document
 from greenmicro.kinds import FaultError, found, nearest
 from greenmicro.modes import WORKER_MODES, WorkerMode
+from greenmicro.retry import Retry
 from greenmicro.uris import masked
 
 __all__ = ['KEYS', 'WORKER_MODES', 'Settings', 'WorkerMode', 'document']
@@ -32,6 +33,7 @@ class Settings:
     worker_setup: str | None
     max_tasks_per_child: int | None
     max_crashes: int
+    retry: Retry | None
     stop_timeout_s: float
     reconnect_max_s: float
     connect_timeout_s: float

@@ -12,6 +12,7 @@ from greenmicro import codecs, targets
 from greenmicro.dependencies import Dependency, Publish, WorkerContext
 from greenmicro.errors import ConfigError, ContentRefusedError, PayloadError
 from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Reason
+from greenmicro.signals import Reject, RetryLater
 
 if TYPE_CHECKING:
     from greenmicro.routes import Route
@@ -92,14 +93,19 @@ class Worker:
         self.arguments = arguments
         self.replies = replies
         self.target: Callable[..., Any]
+        self._error_classes: Mapping[str, type[BaseException]] = {}
 
     def prepare(self) -> None:
         """Resolve the target and set up the dependencies, once, before the first message.
 
         Raises:
-            ConfigError: The target does not resolve, or a dependency does not set up.
+            ConfigError: The target, or an error class of its retries, does not resolve, or a dependency does
+                not set up.
         """
         self.target = targets.resolve(self.route.target)
+        policy = self.route.policy(self.place.settings)
+        if policy is not None:
+            self._error_classes = policy.classes()
         for name, dependency in self.route.dependencies.items():
             try:
                 self.place.set_up(dependency)
@@ -145,9 +151,21 @@ class Worker:
         except Interrupted:
             return NOT_RUN
         except BaseException as error:
-            return Outcome.failed(Failure.of(_reason(step, error), error))
+            return Outcome.failed(self._failure(step, error))
         finally:
             raised = None  # or it, this frame and the payload keep each other until the next collection
+
+    def _failure(self, step: str, error: BaseException) -> Failure:
+        failure = Failure.of(_reason(step, error), error)
+        if isinstance(error, (RetryLater, Reject)):
+            # The class says nothing that the reason does not.
+            failure = failure._replace(error=failure.error.partition(': ')[2])
+        if isinstance(error, RetryLater):
+            return failure._replace(delay_s=error.delay_s)
+        # A public name may not be the one of the class's own module (requests.RequestException), and who
+        # decides, in process modes, has only names.
+        names = [name for name, kind in self._error_classes.items() if isinstance(error, kind)]
+        return failure._replace(lineage=tuple(dict.fromkeys((*failure.lineage, *names))))
 
     def decode(self, message: Message) -> Any:
         """Turn the body into a payload, by its content type.
@@ -179,6 +197,10 @@ class Worker:
 
 
 def _reason(step: str, error: BaseException) -> str:
+    if isinstance(error, RetryLater):
+        return Reason.RETRY_LATER
+    if isinstance(error, Reject):
+        return Reason.REJECTED
     if step is Reason.UNDECODABLE and isinstance(error, ContentRefusedError):
         return Reason.REFUSED
     return step

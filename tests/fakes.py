@@ -67,6 +67,7 @@ class Recorder(Entrypoint):
 
     def __init__(self, route: Route | None = None) -> None:
         super().__init__(route or Route('fake_tasks.target'))
+        self.service: Any = FakeService()
         self.settled: list[tuple[Message, Settlement, Outcome]] = []
         self.refused: list[Message] = []
 

@@ -14,8 +14,9 @@ PACKAGE = Path(__file__).parents[1] / 'greenmicro'
 #: From the first, which imports nothing of ours, to the last; what is not listed stands with its folder.
 #: A file imports only from those before its own, or from its own folder.
 LAYERS = (
-    *('errors', 'targets', 'uris', 'kinds', 'modes', 'keys', 'settings', 'messages', 'codecs'),
-    *('translators', 'dependencies', 'workers', 'retry', 'routes', 'entrypoints', 'amqp.topology', 'amqp'),
+    *('errors', 'targets', 'uris', 'messages', 'delays', 'signals', 'retry'),
+    *('kinds', 'modes', 'keys', 'settings', 'codecs', 'copies', 'dead_letters'),
+    *('translators', 'dependencies', 'workers', 'routes', 'entrypoints', 'amqp.topology', 'amqp'),
     *('pipe', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
     *('clock', 'patching', 'service', 'runner'),

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from greenmicro import Dependency, EventListener, MessageTranslator, Producer, Route, TimeEntrypoint, Worker
+from greenmicro import (
+    Dependency,
+    EventListener,
+    MessageTranslator,
+    Producer,
+    Retry,
+    Route,
+    TimeEntrypoint,
+    Worker,
+)
 from greenmicro.amqp.topology import Exchange, Queue, Subscription
 from greenmicro.messages import (
     EMPTY,
@@ -57,7 +66,9 @@ FAILURE = Failure.of('target error', KeyError('size'))
         Outcome(True, None, (b'1', 'application/json', 'utf-8')),
         SUCCEEDED,
         NOT_RUN,
-        Publication('x', 'k', b'1', {'message_id': 'm'}, {'h': 1}, True),
+        Publication('x', 'k', b'1', {'message_id': 'm'}, {'h': 1}, True, 1.5),
+        Retry(3, on=(OSError, 'requests.RequestException')),
+        Route('tasks.run', retry=Retry(3)).retry,
         Publication('x', 'k', b'1'),
         settings(WORKER_MODE='greedy_process', MAX_WORKERS=3),
         Subscription(Queue('q', arguments={'x-queue-type': 'quorum'}), Exchange('x'), 'k', 12),

@@ -14,9 +14,9 @@ from greenmicro.amqp.topology import (
     queue_of_type,
     queue_type_fault,
 )
+from greenmicro.dead_letters import dead_queue_name
 from greenmicro.entrypoints import Entrypoint, Service
 from greenmicro.messages import Message, Outcome, Settlement
-from greenmicro.retry import dead_queue_name
 from greenmicro.routes import Route
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class EventListener(Entrypoint):
     """
 
     dead_letters = True
+    retries = True
 
     def __init__(
         self,

@@ -36,6 +36,8 @@ class Consumer(ABC):
         - ACK: done, the broker forgets it.
         - DEAD_LETTER: published to the dead queue (confirmed, mandatory), then acked. While the dead
           queue cannot be written the message stays unsettled, and is tried again.
+        - RETRY: published to its queue again after `outcome.failure.delay_s`, counted (confirmed,
+          mandatory), then acked. While that is not possible the message stays unsettled, and is tried again.
         - GIVE_BACK: back to its queue, for anyone. Only after `Broker.stop`: what is given back while
           we still consume comes straight back.
 
@@ -89,6 +91,9 @@ class Broker(ABC):
     @abstractmethod
     def publish(self, publication: Publication) -> None:
         """Publish, and return when the broker has confirmed it; blocks the calling greenlet only.
+
+        One with a `delay_s` is confirmed when it is safe where it waits. The first one into a step may take
+        a second longer.
 
         Raises:
             PayloadError: AMQP cannot carry its properties, headers or names; nothing was sent.

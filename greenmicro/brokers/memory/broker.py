@@ -14,16 +14,17 @@ from greenmicro.brokers.base import Broker, Consumer, Receive
 from greenmicro.brokers.memory.queues import Item, MemoryQueue
 from greenmicro.brokers.memory.vhost import Vhost, enter, leave
 from greenmicro.brokers.memory.wire import copied_headers
+from greenmicro.copies import names_of, retry_of
+from greenmicro.dead_letters import dead_letter
 from greenmicro.errors import BrokerError, PublishError, StoppingError
 from greenmicro.messages import Message, Outcome, Publication, Settlement
-from greenmicro.retry import dead_letter
 from greenmicro.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 SCHEME = 'memory://'
-#: How long to wait, in seconds, before a dead letter that its queue refused is tried again.
-BURY_RETRY_S = 1.0
+#: How long to wait, in seconds, before a message that its next queue refused is tried again.
+MOVE_RETRY_S = 1.0
 
 
 class MemoryBroker(Broker):
@@ -179,6 +180,9 @@ class MemoryConsumer(Consumer):
             None,
             item,
         )
+        if message.headers:
+            exchange, routing_key = names_of(message)
+            message = message._replace(exchange=exchange, routing_key=routing_key)
         self._receive(message)
 
     # What workers ask and tell.
@@ -198,9 +202,10 @@ class MemoryConsumer(Consumer):
             self._give_back(item)
         elif settlement is Settlement.DEAD_LETTER:
             assert outcome.failure is not None
-            self._bury(item, dead_letter(message, outcome.failure))
-        else:
-            raise NotImplementedError(f'{settlement} of {message!r}')
+            self._move(item, dead_letter(message, outcome.failure), settlement)
+        elif settlement is Settlement.RETRY:
+            assert outcome.failure is not None
+            self._move(item, retry_of(message, outcome.failure), settlement)
 
     def _forget(self, item: Item) -> None:
         del self._held[item]
@@ -212,19 +217,20 @@ class MemoryConsumer(Consumer):
         if not self._running:
             self._restore([item])
 
-    def _bury(self, item: Item, letter: Publication) -> None:
-        """Publish a dead letter, then ack; a message whose dead queue is full stays, and is tried again."""
+    def _move(self, item: Item, publication: Publication, settlement: Settlement) -> None:
+        """Publish a message anew, then ack; one whose next queue is full stays, and is tried again."""
         if item not in self._held:
             return
+        queue = publication.routing_key
         try:
-            if letter.routing_key not in self._vhost.queues:
+            if settlement is Settlement.DEAD_LETTER and queue not in self._vhost.queues:
                 self._vhost.declare_queue(dead_queue_of(self._subscription.queue), None)
-            self._vhost.publish(letter)
+            self._vhost.publish(publication)
         except PublishError as error:
             if self._held[item] is None:  # told once, not at each try
-                logger.error('queue %s cannot be written (%s): the message stays', letter.routing_key, error)
-            self._held[item] = Settlement.DEAD_LETTER
-            gevent.spawn_later(BURY_RETRY_S, self._bury, item, letter)
+                logger.error('queue %s: %s; the message stays', queue, error)
+            self._held[item] = settlement
+            gevent.spawn_later(MOVE_RETRY_S, self._move, item, publication, settlement)
         else:
             self._forget(item)
 

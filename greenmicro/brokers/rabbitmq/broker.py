@@ -12,6 +12,7 @@ from greenmicro.amqp.topology import Exchange, Subscription, dead_queue_of
 from greenmicro.brokers.base import Broker, Receive
 from greenmicro.brokers.rabbitmq.connection import Connection
 from greenmicro.brokers.rabbitmq.consumer import RabbitConsumer
+from greenmicro.brokers.rabbitmq.delays import Delays
 from greenmicro.brokers.rabbitmq.link import Link
 from greenmicro.brokers.rabbitmq.publisher import Publisher
 from greenmicro.brokers.rabbitmq.republisher import Republisher
@@ -31,12 +32,14 @@ class RabbitBroker(Broker):
         self._consumers: list[RabbitConsumer] = []
         self._link = Link(settings, 'consume', self._serve, self._lose, self._fail)
         self._publisher = Publisher(settings, self._fail)
-        self._republisher = Republisher(self._publisher)
+        self._delays = Delays(self._publisher, settings.confirm_timeout_s)
+        self._republisher = Republisher(self._publisher, self._delays)
         self._on_fatal: Callable[[Exception], None] | None = None
 
     def declare(self, exchange: Exchange) -> None:
         """Have an exchange declared on each publish channel; see the contract."""
         self._publisher.declare(exchange)
+        self._delays.declare(exchange)
 
     def subscribe(self, subscription: Subscription, receive: Receive) -> RabbitConsumer:
         """Add a queue to consume from; see the contract."""
@@ -60,7 +63,7 @@ class RabbitBroker(Broker):
 
     def publish(self, publication: Publication) -> None:
         """Publish and return when it is confirmed; see the contract."""
-        self._publisher.publish(publication)
+        self._delays.publish(publication)
 
     def stop(self, timeout_s: float) -> None:
         """Cancel all consumers; see the contract."""

@@ -18,11 +18,12 @@ from greenmicro.brokers.rabbitmq.connection import Connection
 from greenmicro.brokers.rabbitmq.contents import Content
 from greenmicro.brokers.rabbitmq.deliveries import Deliveries
 from greenmicro.brokers.rabbitmq.owners import ChannelOwner
-from greenmicro.brokers.rabbitmq.republisher import Republisher, copy_of, names_of
+from greenmicro.brokers.rabbitmq.republisher import Republisher
 from greenmicro.brokers.rabbitmq.topology import kombu_queue
+from greenmicro.copies import copy_of, names_of, retry_of
+from greenmicro.dead_letters import dead_letter
 from greenmicro.errors import BrokerError
 from greenmicro.messages import Message, Outcome, Settlement
-from greenmicro.retry import dead_letter
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
     Args:
         subscription: The queue and what feeds it.
         receive: Called for each message, on the reader's greenlet.
-        republisher: Carries dead letters.
+        republisher: Carries dead letters and retries.
         reconnect_max_s: The longest delay between two tries to consume, in seconds.
         on_fatal: Called when the broker refuses the queue before it was ever consumed from.
 
@@ -180,9 +181,8 @@ class RabbitConsumer(Consumer, ChannelOwner):
             content.unreadable,
             self._deliveries.delivery(tag),
         )
-        if message.headers and not message.exchange:
-            exchange, routing_key = names_of(message)
-            message = message._replace(exchange=exchange, routing_key=routing_key)
+        if message.headers and (origin := names_of(message)) != names:
+            message = message._replace(exchange=origin[0], routing_key=origin[1])
         if self._deliveries.take_in(message):
             self._receive(message)
 
@@ -209,8 +209,9 @@ class RabbitConsumer(Consumer, ChannelOwner):
         elif settlement is Settlement.DEAD_LETTER:
             assert outcome.failure is not None
             self._republisher.move(message, dead_letter(message, outcome.failure), self._deliveries)
-        else:
-            raise NotImplementedError(f'{settlement} of {message!r}')
+        elif settlement is Settlement.RETRY:
+            assert outcome.failure is not None
+            self._republisher.move(message, retry_of(message, outcome.failure), self._deliveries)
 
     def _give_back(self, message: Message) -> None:
         if self._stopping.is_set() and not self.stopped.is_set():

@@ -70,6 +70,11 @@ class Publisher(ChannelOwner):
         """Remember how a queue is to be declared, should it be missing one day."""
         self._queues[queue.name] = queue
 
+    @property
+    def connection(self) -> Connection | None:
+        """The present connection, for errands on channels of their own; None if it cannot be used now."""
+        return None if self._link.blocked else self._link.connection
+
     def start(self) -> None:
         """Begin to connect; returns at once."""
         self._link.start()

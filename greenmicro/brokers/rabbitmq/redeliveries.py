@@ -140,13 +140,13 @@ class Doubts:
 def key_of(message: Message) -> Hashable:
     """Return what a redelivery of a message is known by.
 
-    That is its id together with what tells a message from another one of the same id: its attempt, its
-    names and its body. Without an id it is a digest of all that the sender gave.
+    That is its id together with what tells a message from another one of the same id: its attempt and
+    crashes, its names and its body. Without an id it is a digest of all that the sender gave.
     """
     if message.message_id is not None:
         # The hash alone, since thousands are kept: 32 bytes each, and 64 bits are enough to tell them apart.
         names = message.exchange, message.routing_key
-        return hash((message.message_id, message.attempt, *names, message.body))
+        return hash((message.message_id, message.attempt, message.crashes, *names, message.body))
     headers = {key: value for key, value in message.headers.items() if key not in VOLATILE_HEADERS}
     envelope = (message.exchange, message.routing_key, sorted(message.properties.items()), headers)
     digest = hashlib.blake2b(repr(envelope).encode('utf-8', 'replace'))
