@@ -138,6 +138,13 @@ KEYS = (
         'How long a publish waits for the broker to confirm the message, before it raises.',
     ),
     Key(
+        'MAX_BODY_MB',
+        kinds.count(),
+        64,
+        'A message with a larger body, in megabytes, is dead-lettered unread; so is one that grows over it '
+        'when it is unpacked.',
+    ),
+    Key(
         'QUEUE_TYPE',
         kinds.one_of({'classic': 'classic', 'quorum': 'quorum'}),
         None,

@@ -40,6 +40,7 @@ class Settings:
     connect_timeout_s: float
     heartbeat_s: int
     confirm_timeout_s: float
+    max_body_mb: int
     queue_type: Literal['classic', 'quorum'] | None
     declare_exchanges: Literal['durable', 'auto_delete', 'never']
 

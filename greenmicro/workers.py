@@ -186,7 +186,7 @@ class Worker:
         Raises:
             PayloadError: The body is not what its content type says, or the type is refused.
         """
-        return codecs.decode(message)
+        return codecs.decode(message, self.place.settings.max_body_mb * codecs.MEGABYTE)
 
     def translate(self, payload: Any, context: WorkerContext) -> Any:
         """Pass the payload through the route's translators, in order."""

@@ -101,9 +101,10 @@ class Broker(ABC):
         Raises:
             PayloadError: AMQP cannot carry its properties, headers or names; nothing was sent.
             UnroutableError: It was mandatory and no queue takes it.
-            RefusedError: The broker refused it.
-            UnavailableError: The broker was not there within the settings' `confirm_timeout_s`.
-            UnconfirmedError: It was there, and no confirm came within that time.
+            RefusedError: The broker refused it, and did so again after short delays.
+            UnavailableError: The broker was not there within the publication's `timeout_s`.
+            BlockedError: It was there, and accepted no messages within that time.
+            UnconfirmedError: It was sent, and no confirm came within that time.
             StoppingError: The broker is closed.
         """
 

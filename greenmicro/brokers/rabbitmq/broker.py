@@ -8,7 +8,7 @@ from collections.abc import Callable
 import gevent
 from gevent.event import Event
 
-from greenmicro.amqp.topology import Exchange, Subscription
+from greenmicro.amqp.topology import Exchange, Subscription, dead_queue_of
 from greenmicro.brokers.base import Broker, Receive
 from greenmicro.brokers.rabbitmq.connection import Connection
 from greenmicro.brokers.rabbitmq.consumer import RabbitConsumer
@@ -50,6 +50,7 @@ class RabbitBroker(Broker):
             subscription, receive, self._republisher, self._settings.reconnect_max_s, self._fail
         )
         self._consumers.append(consumer)
+        self._publisher.know(dead_queue_of(subscription.queue))
         return consumer
 
     def start(self, on_fatal: Callable[[Exception], None]) -> None:
