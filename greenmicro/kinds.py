@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from greenmicro.addresses import WANTED, Address
 from greenmicro.targets import check_path
 from greenmicro.uris import check_uri
 
@@ -115,6 +116,7 @@ WHOLE_SECONDS = _number(f'whole seconds, 1 to {SHORT}', _is_whole, int, float)
 FLAG = Kind('True or False', _flag, _flag_of)
 NAME = Kind("1 to 100 characters, without white space, control characters and '/'", _service_name)
 PATH = _checked('a dotted path', check_path)
+ADDRESS = Kind(WANTED, Address.parse)
 URIS = _checked(
     "'amqp://user:password@host:5672/' (or amqps; several with ';' between) or 'memory://'", check_uri
 )

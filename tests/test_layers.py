@@ -14,17 +14,17 @@ PACKAGE = Path(__file__).parents[1] / 'greenmicro'
 #: From the first, which imports nothing of ours, to the last; what is not listed stands with its folder.
 #: A file imports only from those before its own, or from its own folder.
 LAYERS = (
-    *('errors', 'targets', 'uris', 'kinds', 'modes', 'keys', 'settings', 'messages', 'codecs'),
+    *('errors', 'targets', 'uris', 'addresses', 'kinds', 'modes', 'keys', 'settings', 'messages', 'codecs'),
     *('translators', 'dependencies', 'workers', 'retry', 'routes', 'entrypoints', 'amqp.topology', 'amqp'),
     *('pipe', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
-    *('clock', 'patching', 'service', 'runner'),
+    *('clock', 'patching', 'health', 'service', 'runner'),
 )
 #: Of the root only this; its lazy names stand for modules, which are imported by their own.
 OF_THE_ROOT = {'__version__'}
 #: Who may import what is not of the standard library; a dot at the end stands for what is in a folder.
 FOREIGN = {
-    'gevent': ('pools', 'pools.', 'brokers', 'brokers.', 'clock', 'patching', 'service', 'runner'),
+    'gevent': ('pools', 'pools.', 'brokers', 'brokers.', 'clock', 'patching', 'health', 'service', 'runner'),
     'greenlet': ('pools.', 'brokers.'),
     'kombu': ('brokers.rabbitmq.',),
     'amqp': ('brokers.rabbitmq.',),
