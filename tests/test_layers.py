@@ -18,7 +18,7 @@ LAYERS = (
     *('translators', 'dependencies', 'workers', 'retry', 'routes', 'entrypoints', 'amqp.topology', 'amqp'),
     *('pipe', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
-    *('clock', 'patching', 'health', 'service', 'runner'),
+    *('clock', 'patching', 'health', 'service', 'runner', 'cli', '__main__'),
 )
 #: Of the root only this; its lazy names stand for modules, which are imported by their own.
 OF_THE_ROOT = {'__version__'}
@@ -26,9 +26,10 @@ OF_THE_ROOT = {'__version__'}
 FOREIGN = {
     'gevent': ('pools', 'pools.', 'brokers', 'brokers.', 'clock', 'patching', 'health', 'service', 'runner'),
     'greenlet': ('pools.', 'brokers.'),
-    'kombu': ('brokers.rabbitmq.',),
-    'amqp': ('brokers.rabbitmq.',),
+    'kombu': ('brokers.rabbitmq.', 'cli.connection', 'cli.dead_queue'),
+    'amqp': ('brokers.rabbitmq.', 'cli.connection', 'cli.dead_queue'),
     'vine': ('brokers.rabbitmq.',),
+    'click': ('cli.',),
 }
 #: Those in such folders that may not.
 CONTRACTS = {'pools.base', 'brokers.base'}
