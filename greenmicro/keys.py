@@ -158,6 +158,20 @@ KEYS = (
         'How event exchanges are declared: `auto_delete` to share them with old nameko services, `never` '
         'where others declare them.',
     ),
+    Key(
+        'HEALTH_ADDRESS',
+        kinds.ADDRESS,
+        None,
+        'Where `/livez` and `/readyz` are answered over HTTP.',
+        unset='nowhere',
+    ),
+    Key(
+        'FAIL_FAST',
+        kinds.FLAG,
+        False,
+        'Whether a service whose broker is not there within `CONNECT_TIMEOUT_S` (for each host) at its '
+        'start ends with an error, instead of waiting for it.',
+    ),
 )
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from greenmicro.addresses import WANTED, Address
 from greenmicro.retry import Retry
 from greenmicro.targets import check_path
 from greenmicro.uris import check_uri
@@ -133,6 +134,7 @@ FLAG = Kind('True or False', _flag, _flag_of)
 NAME = Kind("1 to 100 characters, without white space, control characters and '/'", _service_name)
 RETRY = Kind('a Retry, or its arguments as a dict; in the environment a JSON object', _retry, json.loads)
 PATH = _checked('a dotted path', check_path)
+ADDRESS = Kind(WANTED, Address.parse)
 URIS = _checked(
     "'amqp://user:password@host:5672/' (or amqps; several with ';' between) or 'memory://'", check_uri
 )

@@ -139,6 +139,7 @@ class Runner:
             f'greenmicro {__version__}: {settings.service_name}, pid {os.getpid()}',
             f'  broker   {settings.broker_name}',
             f'  workers  {settings.max_workers}, mode {settings.worker_mode.name}',
+            *([f'  health   http://{settings.health_address}'] if settings.health_address else []),
             *(f'  on       {entrypoint.describe()}' for entrypoint in service.entrypoints),
         ]
         logger.info('\n'.join(lines))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from greenmicro.addresses import Address
 from greenmicro.errors import ConfigError
 from greenmicro.keys import KEYS, MAX_CHILDREN, REQUIRED, TOTAL_PREFETCH, Key, document
 from greenmicro.kinds import FaultError, found, nearest
@@ -43,6 +44,8 @@ class Settings:
     max_body_mb: int
     queue_type: Literal['classic', 'quorum'] | None
     declare_exchanges: Literal['durable', 'auto_delete', 'never']
+    health_address: Address | None
+    fail_fast: bool
 
     @classmethod
     def load(cls, config: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from greenmicro.amqp.topology import Exchange, Subscription
 from greenmicro.messages import Message, Outcome, Publication, Settlement
@@ -90,6 +90,10 @@ class Broker(ABC):
         Returns:
             Whether that is so; False when the time is over, the broker refuses us, or it is closed.
         """
+
+    @abstractmethod
+    def hindrances(self) -> Iterator[str]:
+        """Yield, in a sentence each, what keeps us from consuming or publishing at this moment."""
 
     @abstractmethod
     def publish(self, publication: Publication) -> None:

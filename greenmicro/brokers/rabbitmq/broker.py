@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import gevent
 from gevent.event import Event
@@ -63,6 +63,12 @@ class RabbitBroker(Broker):
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         """Wait until all consume and publishing is possible; see the contract."""
         return _wait_all([self._publisher.ready, *(one.ready for one in self._consumers)], timeout_s)
+
+    def hindrances(self) -> Iterator[str]:
+        """Say what keeps us from being ready; see the contract."""
+        yield from self._publisher.hindrances()
+        for consumer in self._consumers:
+            yield from consumer.hindrances()
 
     def publish(self, publication: Publication) -> None:
         """Publish and return when it is confirmed; see the contract."""

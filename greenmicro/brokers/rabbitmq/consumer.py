@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -88,6 +88,11 @@ class RabbitConsumer(Consumer, ChannelOwner):
         self._server.kill()
         if self._stopping.is_set():
             self.stopped.set()
+
+    def hindrances(self) -> Iterator[str]:
+        """Say why it is not consuming at this moment, if it is not."""
+        if not self.ready.is_set():
+            yield f'queue {self._queue}: not consuming ({self._error or self._told or "no connection yet"})'
 
     def stop(self) -> None:
         """Begin to stop: `stopped` is set once the broker delivers no more."""

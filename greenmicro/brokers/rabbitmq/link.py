@@ -39,6 +39,7 @@ class Link:
         connection: The present connection, if there is one.
         blocked: Whether the broker accepts no messages for now.
         unblocked: Set when it accepts them again, or the connection is lost.
+        trouble: Why there is no connection, while there is none.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Link:
         self.connection: Connection | None = None
         self.blocked = False
         self.unblocked = Event()
+        self.trouble = 'not connected yet'
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -109,6 +111,7 @@ class Link:
             except Exception as error:
                 # What no AMQP peer would send raises nearly anything; nothing of it may end the link.
                 delay, state, reason = next(delays), 'no broker', str(error) or type(error).__name__
+            self.trouble = f'{state} at {client.host} ({reason})'
             if state != told:
                 told = state
                 logger.warning('%s: %s at %s (%s), trying on', self._name, state, client.host, reason)
@@ -139,6 +142,7 @@ class Link:
             error = connection.wire.lost.get() or error
         finally:  # also when close() has found us about to connect, and killed us
             self.connection = None
+            self.trouble = f'connection lost ({error})'
             self.blocked = False
             self.unblocked.set()
             gevent.killall(helpers)
