@@ -11,6 +11,7 @@ from typing import Any
 
 import gevent
 from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, RecoverableConnectionError
+from gevent import monkey
 from gevent.event import Event
 
 from greenmicro.brokers.rabbitmq.backoff import REFUSED_RETRY_S, backoff
@@ -184,7 +185,10 @@ def _beat(connection: Connection) -> None:
 
 
 def _readable(sock: Any) -> bool:
-    return bool(select.select([sock], [], [], 0)[0])
+    # Not select(), which raises for descriptors from 1024 on; and the plain poll(), as gevent's would switch.
+    poll = monkey.get_original('select', 'poll')()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _refusal(client: Any, error: Exception) -> str:
