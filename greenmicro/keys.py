@@ -117,6 +117,13 @@ KEYS = (
         'The interval of heartbeats on a connection; one that was silent for two is given up and made anew.',
     ),
     Key(
+        'HUB_STALL_LIMIT_S',
+        kinds.SECONDS,
+        300.0,
+        'How long heartbeats go on while a target lets nothing else run in this process; after that the '
+        'broker may give its messages to others.',
+    ),
+    Key(
         'CONFIRM_TIMEOUT_S',
         kinds.SECONDS,
         10.0,

@@ -16,7 +16,7 @@ from gevent.event import Event
 
 from greenmicro.brokers.rabbitmq.backoff import REFUSED_RETRY_S, backoff
 from greenmicro.brokers.rabbitmq.connection import Connection, client_of, establish
-from greenmicro.brokers.rabbitmq.frames import HEARTBEAT_FRAME
+from greenmicro.brokers.rabbitmq.heartbeats import HEARTBEATS, Pulse
 from greenmicro.errors import BrokerError
 from greenmicro.settings import Settings
 
@@ -132,7 +132,8 @@ class Link:
         self.connection = connection
         self._was_up = True
         connection.wire.reading = True
-        helpers = [gevent.spawn(_read, connection), gevent.spawn(_beat, connection)]
+        limit_s = self._settings.hub_stall_limit_s
+        helpers: list[Any] = [gevent.spawn(_read, connection), gevent.spawn(_keep_alive, connection, limit_s)]
         logger.info('%s: connected to %s', self._name, connection.host)
         error: Exception = RecoverableConnectionError('closed by us')
         try:
@@ -170,18 +171,23 @@ def _read(connection: Connection) -> None:
         connection.lose(error)
 
 
-def _beat(connection: Connection) -> None:
-    """Send a heartbeat when nothing else was sent, and notice when the broker is gone."""
+def _keep_alive(connection: Connection, stall_limit_s: float) -> None:
+    """Have heartbeats sent, and notice when the broker is gone."""
     interval, wire, transport = connection.heartbeat, connection.wire, connection.transport
-    while interval and not wire.lost.ready():
-        gevent.sleep(interval / 4)
-        now = time.monotonic()
-        if now - wire.outbox.last_sent >= interval / 2:
-            wire.outbox.write(HEARTBEAT_FRAME)
-        silent_s = now - transport.last_received
-        # After a target has blocked the hub the silence is ours: what came meanwhile is unread.
-        if silent_s > SILENT_INTERVALS * interval and not _readable(transport.sock):
-            connection.lose(TimeoutError(f'the broker was silent for {silent_s:.1f} s'))
+    if not interval:
+        return
+    pulse = Pulse(wire.outbox, interval, stall_limit_s)
+    HEARTBEATS.add(pulse)
+    try:
+        while not wire.lost.ready():
+            gevent.sleep(interval / 4)
+            pulse.hub_ran_at = now = time.monotonic()
+            silent_s = now - transport.last_received
+            # After a target has blocked the hub the silence is ours: what came meanwhile is unread.
+            if silent_s > SILENT_INTERVALS * interval and not _readable(transport.sock):
+                connection.lose(TimeoutError(f'the broker was silent for {silent_s:.1f} s'))
+    finally:
+        HEARTBEATS.remove(pulse)
 
 
 def _readable(sock: Any) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import Any
 
 import gevent
 from amqp import transport as amqp_transport
 from amqp.exceptions import UnexpectedFrame
+from gevent import monkey
 
 from greenmicro.brokers.rabbitmq.frames import FRAME_END, FRAME_HEAD, KINDS, Frame
 
@@ -90,10 +92,57 @@ class BufferedFrames:
 class TCPTransport(BufferedFrames, amqp_transport.TCPTransport):  # type: ignore[misc]
     """A plain connection."""
 
+    def send_now(self, data: bytes) -> int:
+        """Send what there is room for, and return how much that was; in any thread, it never waits."""
+        try:
+            return int(self.sock.send(data, 0, 0.0))
+        except BlockingIOError:
+            return 0
+
 
 class TLSTransport(BufferedFrames, amqp_transport.SSLTransport):  # type: ignore[misc]
     """An encrypted connection."""
 
+    _session: OneAtATime
+
+    def send_now(self, data: bytes) -> int:
+        """As of a plain one; what was not sent whole must be the beginning of what is sent next."""
+        try:
+            return self._session.write(data)
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
+
+    def _setup_transport(self) -> None:
+        super()._setup_transport()
+        self._session = self.sock._sslobj = OneAtATime(self.sock._sslobj)
+
     def _shutdown_transport(self) -> None:
         # amqp says goodbye in TLS and waits, without limit, for a peer that may be gone.
         pass
+
+
+class OneAtATime:
+    """A TLS session that lets in one thread at a time, since OpenSSL's bear no two.
+
+    Its calls do not wait for the peer, so neither does the hub here: for as long as eight bytes take.
+
+    Args:
+        session: The interpreter's own.
+    """
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._lock: Any = monkey.get_original('_thread', 'allocate_lock')()
+
+    def read(self, *arguments: Any) -> Any:
+        """Read as the session does."""
+        with self._lock:
+            return self._session.read(*arguments)
+
+    def write(self, data: bytes) -> int:
+        """Write as the session does."""
+        with self._lock:
+            return int(self._session.write(data))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
