@@ -117,6 +117,12 @@ KEYS = (
         'The interval of heartbeats on a connection; one that was silent for two is given up and made anew.',
     ),
     Key(
+        'HUB_STALL_WARN_S',
+        kinds.SECONDS,
+        1.0,
+        'A target that lets nothing else run in this process for so long is named in a warning.',
+    ),
+    Key(
         'HUB_STALL_LIMIT_S',
         kinds.SECONDS,
         300.0,

@@ -21,6 +21,7 @@ from greenmicro.messages import NOT_RUN, Message
 from greenmicro.pools import pool_class
 from greenmicro.pools.base import Pool
 from greenmicro.settings import Settings
+from greenmicro.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Service:
         self.broker = broker_class(settings.amqp_uri)(settings)
         self.pool: Pool = pool_class(settings.worker_mode.place)(settings, entrypoints, self.broker.publish)
         self.ended: AsyncResult[None] = AsyncResult()
+        self._watchdog = Watchdog(settings.hub_stall_warn_s)
         self._spawned = Group()
         self._started = Event()
         self._cut_short = Event()
@@ -91,6 +93,7 @@ class Service:
         """
         # First of all: in process modes the routes cross to the children as they were declared.
         self.pool.start()
+        self._watchdog.start()  # not before: what targets import may take its time
         for entrypoint in self.entrypoints:
             entrypoint.setup(self)
         announce(self)
@@ -127,6 +130,7 @@ class Service:
             self._give_back()
         self.broker.close(max(FLUSH_TIMEOUT_S, min(GOODBYE_TIMEOUT_S, deadline - time.monotonic())))
         self.pool.close()
+        self._watchdog.stop()
         guard.kill()
         if not in_time:
             limit = self.settings.stop_timeout_s

@@ -36,6 +36,7 @@ class Settings:
     reconnect_max_s: float
     connect_timeout_s: float
     heartbeat_s: int
+    hub_stall_warn_s: float
     hub_stall_limit_s: float
     confirm_timeout_s: float
     queue_type: Literal['classic', 'quorum'] | None

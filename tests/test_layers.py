@@ -18,13 +18,23 @@ LAYERS = (
     *('translators', 'dependencies', 'workers', 'retry', 'routes', 'entrypoints', 'amqp.topology', 'amqp'),
     *('pipe', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
-    *('clock', 'patching', 'service', 'runner'),
+    *('clock', 'patching', 'watchdog', 'service', 'runner'),
 )
 #: Of the root only this; its lazy names stand for modules, which are imported by their own.
 OF_THE_ROOT = {'__version__'}
 #: Who may import what is not of the standard library; a dot at the end stands for what is in a folder.
 FOREIGN = {
-    'gevent': ('pools', 'pools.', 'brokers', 'brokers.', 'clock', 'patching', 'service', 'runner'),
+    'gevent': (
+        'pools',
+        'pools.',
+        'brokers',
+        'brokers.',
+        'clock',
+        'patching',
+        'watchdog',
+        'service',
+        'runner',
+    ),
     'greenlet': ('pools.', 'brokers.'),
     'kombu': ('brokers.rabbitmq.',),
     'amqp': ('brokers.rabbitmq.',),
