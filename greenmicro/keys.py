@@ -43,6 +43,13 @@ KEYS = (
         'Where the broker is; `memory://` is one inside this process, for a first try and for tests.',
     ),
     Key(
+        'AMQP_SSL',
+        kinds.TLS_OPTIONS,
+        None,
+        'Whom an amqps connection trusts and what it shows of us; in the environment as JSON.',
+        unset='what the system trusts, verified',
+    ),
+    Key(
         'SERVICE_NAME',
         kinds.NAME,
         REQUIRED,

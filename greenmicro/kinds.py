@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from greenmicro.targets import check_path
+from greenmicro.tls import TLS, WANTED, check_tls
 from greenmicro.uris import check_uri
 
 #: AMQP carries a prefetch and a heartbeat in 16 bits.
@@ -101,6 +103,12 @@ def _is_whole(value: float) -> bool:
     return 1 <= value <= SHORT and value == int(value)
 
 
+def _tls(value: Any) -> TLS:
+    if faults := list(check_tls(value)):
+        raise FaultError('; '.join(faults))
+    return TLS(**value)
+
+
 def _service_name(value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= 100:
         raise ValueError
@@ -115,6 +123,7 @@ WHOLE_SECONDS = _number(f'whole seconds, 1 to {SHORT}', _is_whole, int, float)
 FLAG = Kind('True or False', _flag, _flag_of)
 NAME = Kind("1 to 100 characters, without white space, control characters and '/'", _service_name)
 PATH = _checked('a dotted path', check_path)
+TLS_OPTIONS = Kind(WANTED, _tls, json.loads)
 URIS = _checked(
     "'amqp://user:password@host:5672/' (or amqps; several with ';' between) or 'memory://'", check_uri
 )

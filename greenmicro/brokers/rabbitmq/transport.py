@@ -19,6 +19,8 @@ READ_SIZE = 128 * 1024
 PIECES_FROM = 16 * 1024
 #: What claims to be a larger frame is no AMQP (`HTTP/1.1 400` would be one of 1.3 GB); brokers use 128 kB.
 FRAME_LIMIT = 16 * 1024 * 1024
+#: What a TLS port answers to AMQP begins with.
+TLS_ALERT = 21
 #: A reader that always finds data lets the others run this often.
 TURN_S = 0.002
 
@@ -56,6 +58,8 @@ class BufferedFrames:
                         raise UnexpectedFrame(f'a frame ends in {self._buffer[end]:#04x} instead of 0xce')
                     self._position = end + 1
                     return kind, channel, self._buffer[start:end]
+                if kind == TLS_ALERT:
+                    raise UnexpectedFrame('the peer speaks TLS: the URI should begin with amqps')
                 if kind not in KINDS or size > FRAME_LIMIT:
                     raise UnexpectedFrame(f'the peer speaks no AMQP: a frame of type {kind}, {size} bytes')
                 self._fill(end + 1 - len(self._buffer))
@@ -111,6 +115,10 @@ class TLSTransport(BufferedFrames, amqp_transport.SSLTransport):  # type: ignore
             return self._session.write(data)
         except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return 0
+
+    def _wrap_socket(self, sock: Any, context: ssl.SSLContext, server_hostname: str) -> Any:
+        # amqp's way cannot name the host where it is not to verify it.
+        return context.wrap_socket(sock, do_handshake_on_connect=False, server_hostname=server_hostname)
 
     def _setup_transport(self) -> None:
         super()._setup_transport()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
@@ -23,6 +24,7 @@ ssl_options.cacertfile = {authority}
 ssl_options.certfile = {certificate}
 ssl_options.keyfile = {key}
 ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = true
 """
 
 
@@ -92,12 +94,19 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope='module')
 def tls_uri(authority: Authority) -> Iterator[str]:
-    """The address of a broker of our own that speaks TLS."""
+    """The address of a broker of our own that speaks TLS, with clients whose certificate it can verify."""
     port = free_port()
     certificate, key = authority.issue('localhost')
     files: dict[str, Path] = {'authority': authority.certificate, 'certificate': certificate, 'key': key}
     with Node(TLS_CONFIG.format(port=port, **files)):
-        yield f'amqps://guest:guest@localhost:{port}/?ssl_ca_certs={authority.certificate}'
+        yield f'amqps://guest:guest@localhost:{port}/'
+
+
+@pytest.fixture
+def tls_options(authority: Authority) -> dict[str, str]:
+    """What a client needs for it."""
+    certificate, key = authority.issue('shop')
+    return {'ca': str(authority.certificate), 'certificate': str(certificate), 'key': str(key)}
 
 
 def burn(seconds: float) -> None:
@@ -111,7 +120,7 @@ def consume() -> Iterator[Callable[..., Inbox]]:
     """Starts a service with heartbeats of a second."""
     sides: list[Side] = []
 
-    def start(uri: str, **config: float) -> Inbox:
+    def start(uri: str, **config: Any) -> Inbox:
         side = Side(uri, HEARTBEAT_S=1, **config)
         sides.append(side)
         inbox = side.subscribe('q')
@@ -124,10 +133,14 @@ def consume() -> Iterator[Callable[..., Inbox]]:
 
 
 def test_a_blocked_hub_keeps_its_connections(
-    consume: Callable[..., Inbox], amqp_uri: str, tls_uri: str, caplog: pytest.LogCaptureFixture
+    consume: Callable[..., Inbox],
+    amqp_uri: str,
+    tls_uri: str,
+    tls_options: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """All of them, plain and in TLS, and what it works on; neither side takes the other for gone."""
-    inboxes = [consume(amqp_uri), consume(tls_uri)]
+    inboxes = [consume(amqp_uri), consume(tls_uri, AMQP_SSL=tls_options)]
     for inbox in inboxes:
         inbox.side.broker.publish(event(b'1'))
     first = [inbox.next() for inbox in inboxes]
