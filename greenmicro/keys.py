@@ -43,6 +43,13 @@ KEYS = (
         'Where the broker is; `memory://` is one inside this process, for a first try and for tests.',
     ),
     Key(
+        'AMQP_SSL',
+        kinds.TLS_OPTIONS,
+        None,
+        'Whom an amqps connection trusts and what it shows of us; in the environment as JSON.',
+        unset='what the system trusts, verified',
+    ),
+    Key(
         'SERVICE_NAME',
         kinds.NAME,
         REQUIRED,
@@ -130,6 +137,19 @@ KEYS = (
         kinds.WHOLE_SECONDS,
         10,
         'The interval of heartbeats on a connection; one that was silent for two is given up and made anew.',
+    ),
+    Key(
+        'HUB_STALL_WARN_S',
+        kinds.SECONDS,
+        1.0,
+        'A target that lets nothing else run in this process for so long is named in a warning.',
+    ),
+    Key(
+        'HUB_STALL_LIMIT_S',
+        kinds.SECONDS,
+        300.0,
+        'How long heartbeats go on while a target lets nothing else run in this process; after that the '
+        'broker may give its messages to others.',
     ),
     Key(
         'CONFIRM_TIMEOUT_S',

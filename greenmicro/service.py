@@ -21,6 +21,7 @@ from greenmicro.messages import NOT_RUN, Message
 from greenmicro.pools import pool_class
 from greenmicro.pools.base import Pool
 from greenmicro.settings import Settings
+from greenmicro.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Service:
         self.broker = broker_class(settings.amqp_uri)(settings)
         self.pool: Pool = pool_class(settings.worker_mode.place)(settings, entrypoints, self.broker.publish)
         self.ended: AsyncResult[None] = AsyncResult()
+        self._watchdog = Watchdog(settings.hub_stall_warn_s)
         self._spawned = Group()
         self._started = Event()
         self._cut_short = Event()
@@ -94,6 +96,7 @@ class Service:
         self._serve_health()
         # Before entrypoints know of us: in process modes routes cross to the children as they were declared.
         self.pool.start()
+        self._watchdog.start()  # not before: what targets import may take its time
         for entrypoint in self.entrypoints:
             entrypoint.setup(self)
         announce(self)
@@ -140,6 +143,7 @@ class Service:
         self.pool.close()
         if self._health is not None:
             self._health.stop()
+        self._watchdog.stop()
         guard.kill()
         if not in_time:
             limit = self.settings.stop_timeout_s

@@ -14,19 +14,22 @@ PACKAGE = Path(__file__).parents[1] / 'greenmicro'
 #: From the first, which imports nothing of ours, to the last; what is not listed stands with its folder.
 #: A file imports only from those before its own, or from its own folder.
 LAYERS = (
-    *('errors', 'targets', 'uris', 'addresses', 'messages', 'delays', 'signals', 'retry'),
+    *('errors', 'targets', 'uris', 'addresses', 'tls', 'messages', 'delays', 'signals', 'retry'),
     *('kinds', 'modes', 'keys', 'settings', 'codecs', 'copies', 'dead_letters'),
     *('translators', 'dependencies', 'limits', 'workers', 'routes', 'entrypoints'),
     *('amqp.topology', 'amqp'),
     *('pipe', 'alarm', 'resident', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
-    *('clock', 'patching', 'health', 'service', 'runner', 'cli', '__main__'),
+    *('clock', 'patching', 'watchdog', 'health', 'service', 'runner', 'cli', '__main__'),
 )
 #: Of the root only this; its lazy names stand for modules, which are imported by their own.
 OF_THE_ROOT = {'__version__'}
 #: Who may import what is not of the standard library; a dot at the end stands for what is in a folder.
 FOREIGN = {
-    'gevent': ('pools', 'pools.', 'brokers', 'brokers.', 'clock', 'patching', 'health', 'service', 'runner'),
+    'gevent': (
+        *('pools', 'pools.', 'brokers', 'brokers.'),
+        *('clock', 'patching', 'watchdog', 'health', 'service', 'runner'),
+    ),
     'greenlet': ('pools.', 'brokers.'),
     'kombu': ('brokers.rabbitmq.', 'cli.connection', 'cli.dead_queue'),
     'amqp': ('brokers.rabbitmq.', 'cli.connection', 'cli.dead_queue'),

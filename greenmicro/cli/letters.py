@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+from greenmicro.copies import OF_THE_QUEUE, ORIGIN_EXCHANGE, ORIGIN_ROUTING_KEY
+from greenmicro.dead_letters import DEAD_SUFFIX, dead_queue_name
 from greenmicro.messages import ATTEMPT_HEADER, Publication
-from greenmicro.retry import DEAD_SUFFIX, ORIGIN_EXCHANGE, ORIGIN_ROUTING_KEY, dead_queue_name
 
 #: Has the property bytes of a message that could not be read.
 UNREADABLE = 'greenmicro.properties'
 #: Of ours only these go back: the consumer restores exchange and routing key from them.
 _KEPT = (ORIGIN_EXCHANGE, ORIGIN_ROUTING_KEY)
-#: What a queue counts, and what would have the broker copy the letter to other queues: never sent on.
-_NOT_SENT = frozenset(('x-delivery-count', 'x-acquired-count', 'CC', 'BCC'))
-#: ... nor, to work, whatever tells of how it died: the broker drops what it takes for going in circles.
+#: Nor is, to work, what tells of how it died: the broker drops what it takes for going in circles.
 _OF_DEATH = ('greenmicro.', 'x-death', 'x-first-death-', 'x-last-death-')
 
 
@@ -130,7 +129,7 @@ class Letter(NamedTuple):
         headers = {
             key: value
             for key, value in self.headers.items()
-            if key in kept or not (key in _NOT_SENT or str(key).startswith(left))
+            if key in kept or not (key in OF_THE_QUEUE or str(key).startswith(left))
         }
         properties = {key: value for key, value in self.properties.items() if key != 'user_id'}
         return Publication('', queue, self.body, {**properties, 'delivery_mode': 2}, headers, mandatory=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pika
 
+from greenmicro.dead_letters import dead_letter
 from greenmicro.messages import Failure, Message, Reason
-from greenmicro.retry import dead_letter
 from tests.support.amqp_client import Client
 
 WORK, DEAD = 'orders', 'orders.dead'
