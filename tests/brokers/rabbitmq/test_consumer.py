@@ -38,10 +38,10 @@ def wait(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
         gevent.sleep(0.01)
 
 
-def lose_connection(node: Node, inbox: Inbox) -> None:
+def lose_connection(node: Node, inbox: Inbox, name: str = 'consume') -> None:
     """Have the consumers' connection closed, and wait until they consume again."""
     ready = inbox.consumer.ready  # type: ignore[attr-defined]
-    assert close_connections(node, 'consume')
+    assert close_connections(node, name)
     wait(lambda: not ready.is_set())
     wait(ready.is_set)
 
@@ -246,11 +246,11 @@ def test_dead_letters_while_connections_are_lost(
     assert {letter.body for letter in letters} == {b'%d' % number for number in range(60)}
 
 
-def test_given_back_too_often_goes_to_the_end_of_a_quorum_queue(
+def test_given_back_again_it_goes_to_the_end_of_its_queue(
     rabbitmq: Node, amqp_client: Client, new_side: NewSide, vhost: str
 ) -> None:
-    """At a delivery limit of 6, a message given back 20 times is still there, as it was published."""
-    queue = Queue('q', arguments={'x-queue-type': 'quorum', 'x-delivery-limit': 6})
+    """At a delivery limit of 3, a message given back 20 times is still there, as it was published."""
+    queue = Queue('q', arguments={'x-queue-type': 'quorum', 'x-delivery-limit': 3})
     side = new_side()
     inbox = side.subscribe(queue, prefetch=1)
     side.start_ready()
@@ -262,11 +262,52 @@ def test_given_back_too_often_goes_to_the_end_of_a_quorum_queue(
         inbox.give_back(message)
     message = inbox.next()
     inbox.ack(message)
-    assert most == 5
+    assert most == 1
     assert (message.exchange, message.routing_key, message.message_id) == (EVENTS.name, 'order', 'm')
     assert message.headers['x-mine'] == 1
     assert message.attempt == 1
+    assert message.crashes == 0
     wait(lambda: rabbitmq.queues(vhost)['q'][:2] == (0, 0))
+
+
+def test_a_quorum_queue_drops_nothing_that_only_waits(
+    rabbitmq: Node, amqp_client: Client, new_side: NewSide, vhost: str
+) -> None:
+    """With 100 pending and a policy's limit of 8: 12 connections lost, then 12 stops in good order."""
+    queue = Queue('q', arguments={'x-queue-type': 'quorum'})
+    rabbitmq.ctl('set_policy', '-p', vhost, 'limit', '^q$', '{"delivery-limit": 8}', '--apply-to', 'queues')
+    side = new_side(RECONNECT_MAX_S=0.05)
+    inbox = side.subscribe(queue, prefetch=100)
+    side.start_ready()
+    sent = [b'%d' % number for number in range(100)]
+    for body in sent:
+        amqp_client.publish(EVENTS.name, 'order', body, message_id=body.decode())
+
+    def wait_pending() -> None:
+        wait(lambda: rabbitmq.queues(vhost)['q'][:2] == (0, 100))
+
+    for _ in range(12):
+        wait_pending()
+        lose_connection(rabbitmq, inbox, 'connection')
+    for _ in range(12):
+        wait_pending()
+        side.stop()
+        inbox.give_back(*inbox.line.queue)
+        side.close()
+        side = new_side()
+        inbox = side.subscribe(queue, prefetch=100)
+        side.start_ready()
+    wait_pending()
+    bodies = []
+    while len(bodies) < 100:
+        message = inbox.receive()
+        if inbox.consumer.begin(message):
+            assert message.crashes == 0, 'nobody died'
+            bodies.append(message.body)
+            inbox.ack(message)
+    assert sorted(bodies) == sorted(sent)
+    wait(lambda: rabbitmq.queues(vhost)['q'][:2] == (0, 0))
+    assert set(rabbitmq.queues(vhost)) == {'q'}, 'no dead letters'
 
 
 def test_quorum_from_end_to_end(rabbitmq: Node, amqp_client: Client, new_side: NewSide, vhost: str) -> None:
