@@ -38,10 +38,10 @@ def wait(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
         gevent.sleep(0.01)
 
 
-def lose_connection(node: Node, inbox: Inbox, name: str = 'consume') -> None:
+def lose_connection(node: Node, inbox: Inbox) -> None:
     """Have the consumers' connection closed, and wait until they consume again."""
     ready = inbox.consumer.ready  # type: ignore[attr-defined]
-    assert close_connections(node, name)
+    assert close_connections(node, 'consume')
     wait(lambda: not ready.is_set())
     wait(ready.is_set)
 
@@ -289,7 +289,9 @@ def test_a_quorum_queue_drops_nothing_that_only_waits(
 
     for _ in range(12):
         wait_pending()
-        lose_connection(rabbitmq, inbox, 'connection')
+        before = len(inbox)
+        assert close_connections(rabbitmq, 'connection')
+        wait(lambda before=before: len(inbox) > before)
     for _ in range(12):
         wait_pending()
         side.stop()
