@@ -46,8 +46,14 @@ class RabbitBroker(Broker):
 
     def subscribe(self, subscription: Subscription, receive: Receive) -> RabbitConsumer:
         """Add a queue to consume from; see the contract."""
+        settings = self._settings
         consumer = RabbitConsumer(
-            subscription, receive, self._republisher, self._settings.reconnect_max_s, self._fail
+            subscription,
+            receive,
+            self._republisher,
+            settings.reconnect_max_s,
+            settings.max_crashes,
+            self._fail,
         )
         self._consumers.append(consumer)
         self._publisher.know(dead_queue_of(subscription.queue))
