@@ -1,0 +1,220 @@
+"""Scene: one row in one cell: a vhost, a publisher, a service under test, and what happens to them."""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.faults.judge import Evidence, Run
+from tests.faults.publisher import Publisher
+from tests.faults.remains import OUT_QUEUE, Remains
+from tests.faults.row import Cell, Row
+from tests.faults.service import Service, tasks_of
+from tests.faults.together import Together
+from tests.support.amqp_client import Client
+from tests.support.ledger import Ledger
+from tests.support.program import Program
+from tests.support.proxy import Proxy
+from tests.support.rabbitmq import Node
+
+POLL_S = 0.02
+READY_S = 30.0
+
+
+class Scene:
+    """What a row plays on. As a context manager it sets up all but the service, and leaves nothing behind.
+
+    Args:
+        row: the row.
+        cell: the framework, its mode, the queue type.
+        node: a broker that runs.
+        folder: an empty folder of its own.
+        together: where the cells of the row meet.
+
+    Attributes:
+        publisher: sends the messages.
+        proxy: between service and broker, in rows that ask for it.
+        program: the service that was started last.
+        ledger: what the targets noted.
+    """
+
+    proxy: Proxy
+    program: Program
+
+    def __init__(self, row: Row, cell: Cell, node: Node, folder: Path, together: Together) -> None:
+        self.row = row
+        self.cell = cell
+        self.node = node
+        self.folder = folder
+        self.together = together
+        self.service: Service = row.service
+        self.vhost = f'{row.id}-{cell}-{folder.name}'
+        self.ledger = Ledger(folder / 'ledger')
+        self.publisher = Publisher(
+            node.uri(self.vhost), cell.framework.exchange(), row.service.listeners[0].event
+        )
+        self.queue = cell.framework.queue(row.service.listeners[0])
+        self.remains = Remains(node, self.vhost, cell.framework)
+        self.meant_to_fail: set[str] = set()
+        self.remarks: list[str] = []
+        self.healed_at: float | None = None
+        self.stop_s: float | None = None
+        self.exit_code: int | None = None
+        self.orphans = 0
+        self.unacked = 0
+        self.programs: list[Program] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> 'Scene':
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.node.create_vhost(self.vhost)
+        self._stack.callback(self._delete_vhost)
+        if self.row.proxied:
+            self.proxy = self._stack.enter_context(Proxy(self.node.port))
+        with self.client() as client:
+            client.bind(
+                client.declare_queue(OUT_QUEUE),
+                client.declare_exchange(self.cell.framework.out_exchange()),
+                'out',
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    # What rows do.
+
+    def start(self, *, ready: bool = True, service: Service | None = None, uri: str | None = None) -> Program:
+        """Start the service; `ready` waits until it consumes. Further calls start further ones."""
+        folder = self.folder / str(len(self.programs))
+        folder.mkdir()
+        self.service = service or self.row.service
+        framework = self.cell.framework
+        framework.write(folder, uri or self.uri, self.cell.mode, self.cell.queue_type, self.service)
+        (folder / 'tasks.py').write_text(tasks_of(self.service, str(self.ledger.path)))
+        self.program = Program(folder, measured=False, python=framework.python())
+        self.programs.append(self._stack.enter_context(self.program))
+        if ready:
+            self.wait_ready(self.program)
+        return self.program
+
+    def wait_ready(self, program: Program) -> None:
+        """Wait until a service consumes."""
+        program.wait_for(self.cell.framework.ready, READY_S)
+
+    def heal(self) -> None:
+        """Note that the fault is over."""
+        self.healed_at = time.monotonic()
+
+    def check(self, wanted: str, holds: bool) -> None:
+        """Have the row fail with a sentence unless something holds."""
+        if not holds:
+            self.remarks.append(f'wanted: {wanted}')
+
+    def until(self, wanted: str, holds: Callable[[], bool], timeout_s: float = 15.0) -> None:
+        """Wait for something.
+
+        Raises:
+            TimeoutError: it did not come to that.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not holds():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f'not within {timeout_s} s: {wanted}')
+            time.sleep(POLL_S)
+
+    def finished(self) -> set[str]:
+        """The ids that targets have finished."""
+        return set(self.ledger.of('F'))
+
+    def settle(self, timeout_s: float = 30.0) -> None:
+        """Stop the loads and wait until every message is finished or dead and no queue holds one."""
+        self.publisher.stop()
+        self.until('every message is finished or dead', self._is_settled, timeout_s)
+
+    def stop(self) -> None:
+        """Stop the service by SIGTERM and note how long it took."""
+        began = time.monotonic()
+        self.exit_code = self.program.stop(self.service.grace_s + 10)
+        self.stop_s = time.monotonic() - began
+
+    def close(self) -> None:
+        """Come to the end: settled, stopped, and everything that remains in the broker read."""
+        if self.program.running:
+            self.settle()
+            self.stop()
+        self.publisher.stop()
+        self.orphans = sum(len(program.survivors()) for program in self.programs)
+        for program in self.programs:
+            program.close()
+        self.unacked = self.remains.unacked()
+        self.remains.read()
+
+    # What they are told.
+
+    @property
+    def uri(self) -> str:
+        """Where the service finds the broker."""
+        uri = self.node.uri(self.vhost)
+        return uri.replace(f':{self.node.port}', f':{self.proxy.port}') if self.row.proxied else uri
+
+    def client(self) -> Client:
+        """Another program's client."""
+        return Client(self.node.uri(self.vhost))
+
+    def evidence(self) -> Evidence:
+        """All that was seen."""
+        sends = any('send(' in listener.body for listener in self.row.service.listeners)
+        return Evidence(
+            confirmed=dict(self.publisher.confirmed),
+            unknown=frozenset(self.publisher.unknown),
+            runs=runs_of(self.ledger),
+            dead=self.remains.dead,
+            left=self.remains.left,
+            meant_to_fail=frozenset(self.meant_to_fail),
+            sent_on=frozenset(self.remains.sent_on) if sends else None,
+            healed_at=self.healed_at,
+            stop_s=self.stop_s,
+            exit_code=self.exit_code,
+            children=self.orphans,
+            unacked=self.unacked,
+            remarks=tuple(self.remarks),
+        )
+
+    def output(self) -> str:
+        """What all services have printed."""
+        return '\n'.join(program.output for program in self.programs)
+
+    def _is_settled(self) -> bool:
+        missing = self.publisher.confirmed.keys() - self.finished()
+        if missing and not self.meant_to_fail:
+            return False  # without a question to the broker
+        counts = self.node.queues(self.vhost)
+        dead = sum(queue.ready for name, queue in counts.items() if self.cell.framework.is_dead(name))
+        busy = any(
+            queue.ready or queue.unacked
+            for name, queue in counts.items()
+            if name != OUT_QUEUE and not self.cell.framework.is_dead(name)
+        )
+        return not busy and len(missing) <= dead
+
+    def _delete_vhost(self) -> None:
+        if self.node.pid is not None:
+            self.node.delete_vhost(self.vhost)
+
+
+def runs_of(ledger: Ledger) -> tuple[Run, ...]:
+    """The ledger's lines."""
+    return tuple(
+        Run(kind, name, int(pid), float(at), int(attempt)) for kind, name, pid, at, attempt in ledger.lines
+    )
+
+
+def dump(value: Any) -> bytes:
+    """JSON, as a publisher would send it."""
+    return json.dumps(value).encode()
