@@ -29,12 +29,12 @@ class Evidence:
     """All that was seen of one row in one cell.
 
     Attributes:
-        confirmed: A: ids whose publish the broker confirmed, with the time before it was sent.
+        confirmed: A: ids whose publish the broker confirmed.
         unknown: U: ids whose publish failed or timed out.
         runs: the lines of the ledger.
         dead: D: ids in dead queues, each with its reasons.
         left: R: how often each id is left in any other queue.
-        meant_to_fail: ids that ought to be in D.
+        meant_to_fail: ids that ought to be in D, each with its reason, '' for any.
         sent_on: ids of what targets published, None when they publish nothing.
         healed_at: when the fault was over; None when the row has no such moment.
         stop_s: from the signal to the exit; None when it was not stopped by one.
@@ -44,12 +44,12 @@ class Evidence:
         remarks: what the row itself found wrong.
     """
 
-    confirmed: dict[str, float]
+    confirmed: frozenset[str]
     unknown: frozenset[str] = frozenset()
     runs: tuple[Run, ...] = ()
     dead: dict[str, list[str]] = field(default_factory=dict)
     left: Counter[str] = field(default_factory=Counter)
-    meant_to_fail: frozenset[str] = frozenset()
+    meant_to_fail: dict[str, str] = field(default_factory=dict)
     sent_on: frozenset[str] | None = None
     healed_at: float | None = None
     stop_s: float | None = None
@@ -65,7 +65,7 @@ class Limits:
 
     Attributes:
         duplicates: starts over one per (id, attempt).
-        recover_s: the first end of a message sent after the heal.
+        recover_s: from the heal to the first end of a message that was started after it.
         stop_s: from the signal to the exit.
         exit_code: of the service.
     """
@@ -87,7 +87,7 @@ class Figures:
         duplicates: starts over one per (id, attempt).
         collateral: dead and not meant to be.
         spared: meant to be dead and not.
-        recover_s: from the heal to the first end of a message sent after it.
+        recover_s: from the heal to the first end of a message that was started after it.
         stop_s: from the signal to the exit.
         children: left over.
         unacked: left over.
@@ -109,16 +109,16 @@ def figures_of(seen: Evidence) -> Figures:
     """Count."""
     finished = {run.id for run in seen.runs if run.kind == 'F'}
     known = finished | seen.dead.keys() | set(seen.left)
-    lost = seen.confirmed.keys() - known
+    lost = seen.confirmed - known
     if seen.sent_on is not None:
         lost |= finished - seen.sent_on
     return Figures(
         sent=len(seen.confirmed),
         lost=len(lost),
-        unexpected=len(finished - seen.confirmed.keys() - seen.unknown),
+        unexpected=len(finished - seen.confirmed - seen.unknown),
         duplicates=duplicates_of(seen.runs),
-        collateral=len(seen.dead.keys() - seen.meant_to_fail),
-        spared=len((seen.meant_to_fail & seen.confirmed.keys()) - seen.dead.keys()),
+        collateral=len(seen.dead.keys() - seen.meant_to_fail.keys()),
+        spared=len((seen.meant_to_fail.keys() & seen.confirmed) - seen.dead.keys()),
         recover_s=recover_of(seen),
         stop_s=seen.stop_s,
         children=seen.children,
@@ -133,11 +133,11 @@ def duplicates_of(runs: tuple[Run, ...]) -> int:
 
 
 def recover_of(seen: Evidence) -> float | None:
-    """How long after the heal the first message that was sent after it was finished."""
+    """How long after the heal the first new message was finished, of those that waited or came then."""
     if seen.healed_at is None:
         return None
-    later = {name for name, at in seen.confirmed.items() if at >= seen.healed_at}
-    ends = [run.at for run in seen.runs if run.kind == 'F' and run.id in later]
+    old = {run.id for run in seen.runs if run.at < seen.healed_at}
+    ends = [run.at for run in seen.runs if run.kind == 'F' and run.id not in old]
     return min(ends) - seen.healed_at if ends else math.inf
 
 
@@ -154,6 +154,12 @@ def verdict(seen: Evidence, limits: Limits) -> tuple[Figures, list[str]]:
             broken.append(f'{name} {value:.4g}, at most {most:g} allowed')
     if limits.exit_code is not None and seen.exit_code not in (None, limits.exit_code):
         broken.append(f'exit code {seen.exit_code}, not {limits.exit_code}')
+    for name, reason in seen.meant_to_fail.items():
+        broken += [
+            f'{name} is dead for {other!r}, not {reason!r}'
+            for other in seen.dead.get(name, ())
+            if reason not in ('', other)
+        ]
     if not seen.confirmed:
         broken.append('nothing was sent')
     return found, broken

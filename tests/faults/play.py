@@ -53,32 +53,31 @@ class Result:
         return values
 
 
-def play(row: Row, cell: Cell, node: Node, together: Together) -> Result:
+def play(row: Row, cell: Cell, node: Node, together: Together, *, full: bool = False) -> Result:
     """Play a row in a cell and judge it; whatever goes wrong in it is part of the verdict."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix='faults-') as folder:
-        scene = Scene(row, cell, node, Path(folder), together)
+        scene = Scene(row, cell, node, Path(folder), together, full)
         try:
             with scene:
-                try:
-                    row.play(scene)
-                    scene.close()
-                except Exception as error:
-                    scene.remarks.append(f'not played to its end: {type(error).__name__}: {error}')
-                figures, broken = verdict(scene.evidence(), row.limits)
-                output = scene.output()[-TAIL:]
+                row.play(scene)
+                scene.close()
+        except Exception as error:
+            scene.remarks.append(f'not played to its end: {type(error).__name__}: {error}')
         finally:
             together.leave()
+        figures, broken = verdict(scene.evidence(), row.limits)
+        output = scene.output()[-TAIL:]
     took_s = time.monotonic() - began
     place = (cell.framework.name, cell.mode, cell.queue_type)
     return Result(row.id, row.title, *place, figures, broken, took_s, output)
 
 
-def play_row(row: Row, cells: Iterable[Cell], node: Node) -> list[Result]:
+def play_row(row: Row, cells: Iterable[Cell], node: Node, *, full: bool = False) -> list[Result]:
     """Play a row in several cells at the same time on the same node."""
     listed = list(cells)
     together = Together(len(listed))
-    greenlets = [gevent.spawn(play, row, cell, node, together) for cell in listed]
+    greenlets = [gevent.spawn(play, row, cell, node, together, full=full) for cell in listed]
     return [greenlet.get() for greenlet in greenlets]
 
 

@@ -1,12 +1,11 @@
 """Scene: one row in one cell: a vhost, a publisher, a service under test, and what happens to them."""
 
-import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from tests.faults.judge import Evidence, Run
 from tests.faults.publisher import Publisher
@@ -33,23 +32,30 @@ class Scene:
         node: a broker that runs.
         folder: an empty folder of its own.
         together: where the cells of the row meet.
+        full: whether this is the full tier.
 
     Attributes:
         publisher: sends the messages.
         proxy: between service and broker, in rows that ask for it.
         program: the service that was started last.
+        meant_to_fail: ids that shall end as dead letters, each with its reason, '' for any.
+        excused: ids whose output may be missing.
+        full: whether this is the full tier, where numbers may be large.
         ledger: what the targets noted.
     """
 
     proxy: Proxy
     program: Program
 
-    def __init__(self, row: Row, cell: Cell, node: Node, folder: Path, together: Together) -> None:
+    def __init__(
+        self, row: Row, cell: Cell, node: Node, folder: Path, together: Together, full: bool
+    ) -> None:
         self.row = row
         self.cell = cell
         self.node = node
         self.folder = folder
         self.together = together
+        self.full = full
         self.service: Service = row.service
         self.vhost = f'{row.id}-{cell}-{folder.name}'
         self.ledger = Ledger(folder / 'ledger')
@@ -58,7 +64,8 @@ class Scene:
         )
         self.queue = cell.framework.queue(row.service.listeners[0])
         self.remains = Remains(node, self.vhost, cell.framework)
-        self.meant_to_fail: set[str] = set()
+        self.meant_to_fail: dict[str, str] = {}
+        self.excused: set[str] = set()
         self.remarks: list[str] = []
         self.healed_at: float | None = None
         self.stop_s: float | None = None
@@ -66,6 +73,7 @@ class Scene:
         self.orphans = 0
         self.unacked = 0
         self.programs: list[Program] = []
+        self._ended: list[Program] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> 'Scene':
@@ -107,6 +115,10 @@ class Scene:
         """Wait until a service consumes."""
         program.wait_for(self.cell.framework.ready, READY_S)
 
+    def proxy_passes(self) -> None:
+        """Have the proxy do its duty again."""
+        self.proxy.set()
+
     def heal(self) -> None:
         """Note that the fault is over."""
         self.healed_at = time.monotonic()
@@ -115,6 +127,36 @@ class Scene:
         """Have the row fail with a sentence unless something holds."""
         if not holds:
             self.remarks.append(f'wanted: {wanted}')
+
+    def hold(self, seconds: float) -> None:
+        """Let a fault last."""
+        time.sleep(seconds)
+
+    def fail_for(self, reason: str, *names: str) -> None:
+        """Say that messages are meant to become dead letters."""
+        self.meant_to_fail.update(dict.fromkeys(names, reason))
+
+    def wait_finished(self, names: Iterable[str], timeout_s: float = 15.0) -> None:
+        """Wait until targets have finished these messages."""
+        wanted = set(names)
+        self.until('these messages are finished', lambda: wanted <= self.finished(), timeout_s)
+
+    def once(self) -> bool:
+        """Whether no message that was not meant to fail has been started twice."""
+        return not [
+            name
+            for name, count in self.ledger.of('S').items()
+            if count > 1 and name not in self.meant_to_fail
+        ]
+
+    def consumers(self) -> int:
+        """How many consumers the first listener's queue has; -1 where there is no queue."""
+        counts = self.node.queues(self.vhost).get(self.queue)
+        return -1 if counts is None else counts.consumers
+
+    def channel_errors(self) -> int:
+        """How many channel errors the broker has logged for this scene."""
+        return len(re.findall(f"hannel error on connection .*vhost: '{self.vhost}'", self.node.log))
 
     def until(self, wanted: str, holds: Callable[[], bool], timeout_s: float = 15.0) -> None:
         """Wait for something.
@@ -137,17 +179,30 @@ class Scene:
         self.publisher.stop()
         self.until('every message is finished or dead', self._is_settled, timeout_s)
 
-    def stop(self) -> None:
-        """Stop the service by SIGTERM and note how long it took."""
+    def stop(self, program: Program | None = None) -> int:
+        """Stop a service by SIGTERM and return its exit code."""
+        (program or self.program).signal()
+        return self.wait_end(program)
+
+    def wait_end(self, program: Program | None = None) -> int:
+        """Wait for the end of a service that was told to end, note how long it took; return its exit code."""
+        program = program or self.program
         began = time.monotonic()
-        self.exit_code = self.program.stop(self.service.grace_s + 10)
-        self.stop_s = time.monotonic() - began
+        code = program.wait(self.service.grace_s + 10)
+        self.stop_s = max(self.stop_s or 0.0, time.monotonic() - began)
+        self._ended.append(program)
+        return code
 
     def close(self) -> None:
         """Come to the end: settled, stopped, and everything that remains in the broker read."""
-        if self.program.running:
+        for program in self.programs:
+            if not program.running and program not in self._ended:
+                self.remarks.append(f'a service ended by itself, exit code {program.wait()}')
+        running = [program for program in self.programs if program.running]
+        if running:
             self.settle()
-            self.stop()
+        for program in running:
+            self.exit_code = max(self.exit_code or 0, abs(self.stop(program)))
         self.publisher.stop()
         self.orphans = sum(len(program.survivors()) for program in self.programs)
         for program in self.programs:
@@ -171,13 +226,13 @@ class Scene:
         """All that was seen."""
         sends = any('send(' in listener.body for listener in self.row.service.listeners)
         return Evidence(
-            confirmed=dict(self.publisher.confirmed),
+            confirmed=frozenset(self.publisher.confirmed),
             unknown=frozenset(self.publisher.unknown),
             runs=runs_of(self.ledger),
             dead=self.remains.dead,
             left=self.remains.left,
-            meant_to_fail=frozenset(self.meant_to_fail),
-            sent_on=frozenset(self.remains.sent_on) if sends else None,
+            meant_to_fail=dict(self.meant_to_fail),
+            sent_on=frozenset(self.remains.sent_on) | self.excused if sends else None,
             healed_at=self.healed_at,
             stop_s=self.stop_s,
             exit_code=self.exit_code,
@@ -191,7 +246,7 @@ class Scene:
         return '\n'.join(program.output for program in self.programs)
 
     def _is_settled(self) -> bool:
-        missing = self.publisher.confirmed.keys() - self.finished()
+        missing = self.publisher.confirmed - self.finished()
         if missing and not self.meant_to_fail:
             return False  # without a question to the broker
         counts = self.node.queues(self.vhost)
@@ -213,8 +268,3 @@ def runs_of(ledger: Ledger) -> tuple[Run, ...]:
     return tuple(
         Run(kind, name, int(pid), float(at), int(attempt)) for kind, name, pid, at, attempt in ledger.lines
     )
-
-
-def dump(value: Any) -> bytes:
-    """JSON, as a publisher would send it."""
-    return json.dumps(value).encode()

@@ -53,4 +53,4 @@ class Framework(ABC):
 
     @abstractmethod
     def reason(self, headers: Mapping[str, Any]) -> str:
-        """Why a dead letter is one, from its headers."""
+        """Why a dead letter is one: `properties`, `refused`, `body`, `target`, `lost`, `time` or else."""

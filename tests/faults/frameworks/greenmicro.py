@@ -32,6 +32,16 @@ if __name__ == '__main__':
     Runner(entrypoints, config).start()
 """
 
+#: The harness's word for each of ours.
+REASONS = {
+    'unreadable properties': 'properties',
+    'content type refused': 'refused',
+    'undecodable body': 'body',
+    'target error': 'target',
+    'worker lost': 'lost',
+    'time limit': 'time',
+}
+
 
 class Greenmicro(Framework):
     """The four modes of greenmicro."""
@@ -73,7 +83,8 @@ class Greenmicro(Framework):
         return queue.endswith('.dead')
 
     def reason(self, headers: Mapping[str, Any]) -> str:
-        return str(headers.get('greenmicro.reason'))
+        reason = str(headers.get('greenmicro.reason'))
+        return REASONS.get(reason, reason)
 
 
 def _entrypoint(listener: Listener) -> str:

@@ -11,7 +11,7 @@ def malformed(scene: Scene) -> None:
     scene.start()
     for name, body in MALFORMED.items():
         scene.publisher.send(10)
-        scene.meant_to_fail.add(scene.publisher.raw(body, name.replace(' ', '-')))
+        scene.fail_for('body', scene.publisher.raw(body, name.replace(' ', '-')))
     scene.publisher.send(10)
 
 
