@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
+import pika
 import pika.exceptions
 
 from tests.support.amqp_client import Client
@@ -85,6 +86,13 @@ class Publisher:
         full = {'content_type': 'application/json', 'content_encoding': 'utf-8', 'message_id': name}
         with Client(self.uri) as client:
             client.publish(self.exchange, self.routing_key, body, **{**full, **properties})
+        self.confirmed.add(name)
+        return name
+
+    def forged(self, body: bytes, name: str, properties: pika.BasicProperties) -> str:
+        """Publish with properties that write themselves; returns its id."""
+        with Client(self.uri) as client:
+            client.channel.basic_publish(self.exchange, self.routing_key, body, properties, mandatory=True)
         self.confirmed.add(name)
         return name
 

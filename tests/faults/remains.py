@@ -53,18 +53,18 @@ class Remains:
                         self._put(queue, message)
 
     def _put(self, queue: str, message: Received) -> None:
-        name = id_of(message)
+        name = message.properties.message_id or body_id(message)
         if queue == OUT_QUEUE:
-            self.sent_on[name] += 1
+            self.sent_on[body_id(message)] += 1
         elif self.framework.is_dead(queue):
             self.dead.setdefault(name, []).append(self.framework.reason(message.headers))
         else:
             self.left[name] += 1
 
 
-def id_of(message: Received) -> str:
-    """The id of a message: that in its body, else its message_id, else a digest of the body."""
+def body_id(message: Received) -> str:
+    """The id in a message's body, else a digest of the body."""
     try:
         return str(json.loads(message.body)['id'])
     except (ValueError, TypeError, KeyError, RecursionError):
-        return message.properties.message_id or hashlib.sha256(message.body).hexdigest()
+        return hashlib.sha256(message.body).hexdigest()

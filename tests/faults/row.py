@@ -44,6 +44,7 @@ class Row:
         service: what is under test.
         limits: what the figures may be.
         where: `thread` or `process` where it applies to one place only.
+        queue_types: those on which it means something.
         own_node: whether the whole broker suffers, so that no other row may run on it meanwhile.
         proxied: whether the service reaches the broker through the fault proxy.
         quick: whether it belongs to the quick tier.
@@ -56,6 +57,7 @@ class Row:
     service: Service = field(default_factory=Service)
     limits: Limits = field(default_factory=Limits)
     where: str | None = None
+    queue_types: tuple[str, ...] = ('classic', 'quorum')
     own_node: bool = False
     proxied: bool = False
     quick: bool = True
@@ -63,4 +65,5 @@ class Row:
 
     def applies(self, cell: Cell) -> bool:
         """Whether the row means anything in a cell."""
-        return self.where in (None, cell.place) and cell.queue_type in cell.framework.queue_types
+        known = cell.queue_type in self.queue_types and cell.queue_type in cell.framework.queue_types
+        return known and self.where in (None, cell.place)

@@ -82,12 +82,7 @@ class Scene:
         self._stack.callback(self._delete_vhost)
         if self.row.proxied:
             self.proxy = self._stack.enter_context(Proxy(self.node.port))
-        with self.client() as client:
-            client.bind(
-                client.declare_queue(OUT_QUEUE),
-                client.declare_exchange(self.cell.framework.out_exchange()),
-                'out',
-            )
+        self.bind_out()
         return self
 
     def __exit__(
@@ -148,6 +143,25 @@ class Scene:
             for name, count in self.ledger.of('S').items()
             if count > 1 and name not in self.meant_to_fail
         ]
+
+    def bind_out(self) -> None:
+        """Have what targets publish kept in a queue."""
+        with self.client() as client:
+            exchange = client.declare_exchange(self.cell.framework.out_exchange())
+            client.bind(client.declare_queue(OUT_QUEUE), exchange, 'out')
+
+    def let_go(self) -> None:
+        """Make the file that waiting targets look for, beside the folders of the services."""
+        (self.folder / 'go').touch()
+
+    def hold_back(self) -> None:
+        """Have targets wait again."""
+        (self.folder / 'go').unlink()
+
+    def ready(self) -> int:
+        """How many messages the first listener's queue has that no consumer holds."""
+        counts = self.node.queues(self.vhost).get(self.queue)
+        return -1 if counts is None else counts.ready
 
     def consumers(self) -> int:
         """How many consumers the first listener's queue has; -1 where there is no queue."""

@@ -83,6 +83,9 @@ def tasks_of(service: Service, ledger: str) -> str:
     return source
 
 
-def doing(body: str, **more: object) -> Service:
+def doing(
+    body: str, *, max_attempts: int | None = None, timeout_s: float | None = None, **more: object
+) -> Service:
     """A service with one listener whose target does this."""
-    return Service((Listener(body),), **more)  # type: ignore[arg-type]
+    listener = Listener(body, max_attempts=max_attempts, timeout_s=timeout_s)
+    return Service((listener,), **more)  # type: ignore[arg-type]

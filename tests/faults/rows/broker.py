@@ -32,6 +32,8 @@ rabbit_auth_backend_internal:set_permissions(<<"guest">>, {vhost}, {what}, {what
 """
 ALTERNATING = """\
 if payload.get('sends'):
+    while not os.path.exists('../go'):
+        time.sleep(0.01)
     send('out', {'id': payload['id']})
 else:
     time.sleep(0.02)
@@ -86,7 +88,8 @@ def alarm(scene: Scene, begin: str, end: str) -> None:
     scene.until('the alarm is on', lambda: scene.node.eval(ALARMED) == 'true')
     done = len(scene.finished())
     scene.until('consumers go on', lambda: len(scene.finished()) >= min(done + 20, BEFORE))
-    scene.until('the publish has begun', lambda: name in scene.ledger.of('S'))
+    scene.until('the target runs', lambda: name in scene.ledger.of('S'))
+    scene.let_go()
     scene.hold(scene.service.confirm_timeout_s + 1)
     scene.together(lambda: scene.node.eval(end))
     scene.heal()
@@ -144,7 +147,7 @@ def on_own(row: str, title: str, play: Callable[[Scene], None], **more: object) 
     return Row(row, title, play, **{'service': PATIENT, 'own_node': True, **more})  # type: ignore[arg-type]
 
 
-ALARM = doing(ALTERNATING, confirm_timeout_s=2.0)
+ALARM = doing(ALTERNATING, confirm_timeout_s=2.0, workers=3)
 ACK_LIMIT = Service((Listener('time.sleep(5)'), Listener('', 'other', 'quick')), workers=4)
 ROWS = (
     on_own('B1', 'broker killed and restarted', killed),
