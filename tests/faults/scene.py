@@ -158,6 +158,11 @@ class Scene:
         """Have targets wait again."""
         (self.folder / 'go').unlink()
 
+    def dead(self) -> int:
+        """How many dead letters there are."""
+        counts = self.node.queues(self.vhost)
+        return sum(queue.ready for name, queue in counts.items() if self.cell.framework.is_dead(name))
+
     def ready(self) -> int:
         """How many messages the first listener's queue has that no consumer holds."""
         counts = self.node.queues(self.vhost).get(self.queue)

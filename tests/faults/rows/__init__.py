@@ -1,8 +1,10 @@
 """The table of all rows."""
 
 from tests.faults.row import Row
-from tests.faults.rows import broker, life, messages, network, topology
+from tests.faults.rows import broker, children, host, life, messages, network, targets, topology
 
 ROWS: dict[str, Row] = {
-    row.id: row for module in (network, broker, topology, messages, life) for row in module.ROWS
+    row.id: row
+    for module in (network, broker, topology, messages, targets, children, life, host)
+    for row in module.ROWS
 }

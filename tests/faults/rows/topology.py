@@ -107,7 +107,7 @@ def publishes_in_flight(scene: Scene) -> None:
     scene.check(f'{wanted} outputs, found {found}', found == wanted)
 
 
-MANY = 1000
+MANY = 500
 #: As many at a time as the place allows: greenlets where threads are patched, threads where not.
 IN_FLIGHT = f"""\
 from concurrent.futures import ThreadPoolExecutor
