@@ -60,10 +60,14 @@ def play(row: Row, cell: Cell, node: Node, together: Together, *, full: bool = F
         scene = Scene(row, cell, node, Path(folder), together, full)
         try:
             with scene:
-                row.play(scene)
-                scene.close()
+                try:
+                    row.play(scene)
+                    scene.finish()
+                except Exception as error:
+                    scene.remarks.append(f'not played to its end: {type(error).__name__}: {error}')
+                scene.collect()
         except Exception as error:
-            scene.remarks.append(f'not played to its end: {type(error).__name__}: {error}')
+            scene.remarks.append(f'no stock could be taken: {type(error).__name__}: {error}')
         finally:
             together.leave()
         figures, broken = verdict(scene.evidence(), row.limits)

@@ -212,8 +212,8 @@ class Scene:
         self._ended.append(program)
         return code
 
-    def close(self) -> None:
-        """Come to the end: settled, stopped, and everything that remains in the broker read."""
+    def finish(self) -> None:
+        """Come to an end in order: everything settled, every service stopped."""
         for program in self.programs:
             if not program.running and program not in self._ended:
                 self.remarks.append(f'a service ended by itself, exit code {program.wait()}')
@@ -223,6 +223,9 @@ class Scene:
         for program in running:
             self.exit_code = max(self.exit_code or 0, abs(self.stop(program)))
         self.publisher.stop()
+
+    def collect(self) -> None:
+        """Take stock, whatever has happened before: kill what still runs, read what remains in the broker."""
         self.orphans = sum(len(program.survivors()) for program in self.programs)
         for program in self.programs:
             program.close()

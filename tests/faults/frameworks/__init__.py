@@ -2,5 +2,6 @@
 
 from tests.faults.frameworks.base import Framework
 from tests.faults.frameworks.greenmicro import Greenmicro
+from tests.faults.frameworks.nameko import Nameko
 
-FRAMEWORKS: dict[str, Framework] = {framework.name: framework for framework in (Greenmicro(),)}
+FRAMEWORKS: dict[str, Framework] = {framework.name: framework for framework in (Greenmicro(), Nameko())}

@@ -8,3 +8,8 @@ ROWS: dict[str, Row] = {
     for module in (network, broker, topology, messages, targets, children, life, host)
     for row in module.ROWS
 }
+
+
+def absent() -> dict[str, str]:
+    """The rows of the table that cannot be injected on this machine, each with its reason."""
+    return {}
