@@ -3,6 +3,7 @@
 import os
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -19,6 +20,9 @@ SEED = int(os.environ.get('FUZZ_SEED', '1'))
 QUEUE = 'evt-source-#--service.work'
 DEAD = f'{QUEUE}.dead'
 GOOD = Hostile(b'\x80\x00' + short(b'application/json'), b'{"good": true}')
+
+#: Twice the largest body that is unpacked, and what a backlog of ordinary messages takes.
+MOST_MEMORY = 2 * 64 * 1024 * 1024 + 40_000_000
 
 ENTRYPOINTS = "[EventListener('source', '#', route=Route('tasks.work', {'key': RoutingKey()}))]"
 IMPORTS = """
@@ -92,6 +96,12 @@ def wait_until_settled(client: Client, ledger: Ledger, count: int) -> None:
         time.sleep(0.05)
 
 
+def peak_memory(pid: int) -> int:
+    """The most that a process has held at any time, in bytes."""
+    status = Path(f'/proc/{pid}/status').read_text()
+    return int(status.split('VmHWM:')[1].split()[0]) * 1024
+
+
 @pytest.mark.parametrize('mode', MODES[::2])
 def test_nothing_that_a_peer_sends_ends_the_service(
     mode: str, write: Write, ledger: Ledger, amqp_uri: str, amqp_client: Client
@@ -103,13 +113,16 @@ def test_nothing_that_a_peer_sends_ends_the_service(
     with write(amqp_uri, mode, tasks=tasks, entrypoints=ENTRYPOINTS, imports=IMPORTS) as program:
         program.wait_for('ready')
         children = program.children()
+        before = [peak_memory(pid) for pid in (program.pid, *children)]
         with RawPublisher(amqp_uri) as publisher:
             sent = Sent(publisher)
             send_all(sent, count)
         wait_until_settled(amqp_client, ledger, len(sent.taken))
         assert program.children() == children
+        after = [peak_memory(pid) for pid in (program.pid, *children)]
         assert program.stop(30) == 0
         assert 'lost' not in program.output
+    assert all(late - early < MOST_MEMORY for early, late in zip(before, after, strict=True))
     finished = ledger.of('F')
     letters = amqp_client.take(DEAD, amqp_client.queue_counts(DEAD)[0], timeout_s=120)
     dead = Counter(letter.headers.get('greenmicro.origin_routing_key') for letter in letters)

@@ -153,11 +153,15 @@ class Link:
     def _note_blocked(self, reason: str) -> None:
         self.blocked = True
         self.unblocked.clear()
+        if self.connection is not None:
+            self.connection.bear_silence(True)
         logger.warning('%s: the broker accepts no messages for now (a resource alarm)', self._name)
 
     def _note_unblocked(self) -> None:
         self.blocked = False
         self.unblocked.set()
+        if self.connection is not None:
+            self.connection.bear_silence(False)
         logger.info('%s: the broker accepts messages again', self._name)
 
 

@@ -116,6 +116,22 @@ def test_an_alarm_that_comes_while_messages_are_in_flight(
     assert not {one for one, result in results.items() if result == 'BlockedError'} & arrived.keys()
 
 
+def test_an_alarm_while_more_is_in_flight_than_sockets_hold(
+    new_side: Callable[..., Side], amqp_client: Client, rabbitmq: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broker that reads nothing for longer than its silence would be borne: all is confirmed after it."""
+    amqp_client.declare_queue('q')
+    broker = publisher(new_side(CONFIRM_TIMEOUT_S=30, HEARTBEAT_S=1))
+    publications = [to_queue('q', bytes(100_000), message_id=str(number)) for number in range(200)]
+    with alarm(rabbitmq):
+        publishing = gevent.spawn(outcomes, broker, publications)
+        gevent.sleep(4)
+        assert not publishing.ready()
+    assert publishing.get(timeout=20) == ['confirmed'] * 200
+    assert not [message for message in caplog.messages if 'lost' in message]
+    assert ids_in(amqp_client, 'q') == Counter(str(number) for number in range(200))
+
+
 def test_a_deadline_of_its_own(new_side: Callable[..., Side], rabbitmq: Node) -> None:
     """A publication's deadline goes over that of the settings."""
     broker = publisher(new_side(CONFIRM_TIMEOUT_S=60))
