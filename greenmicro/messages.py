@@ -202,6 +202,7 @@ class Publication(NamedTuple):
         mandatory: Whether it is an error if no queue takes it.
         delay_s: How long the broker holds it, in seconds, before it goes to its exchange; rounded up to a
             step. None: it goes there at once.
+        timeout_s: How long it may take until it is confirmed; None: the settings' `confirm_timeout_s`.
     """
 
     exchange: str
@@ -211,6 +212,7 @@ class Publication(NamedTuple):
     headers: Mapping[str, Any] = EMPTY
     mandatory: bool = False
     delay_s: float | None = None
+    timeout_s: float | None = None
 
     def __repr__(self) -> str:
         return f'<Publication to {self.exchange!r} with {self.routing_key!r}, {len(self.body)} bytes>'

@@ -63,7 +63,7 @@ def test_there_are_no_others() -> None:
         ('Runner', '(entrypoints, config)'),
         ('Entrypoint', '(route=None)'),
         ('TimeEntrypoint', '(interval_s, route=None, eager=False)'),
-        ('EventListener', '(source_service, event_name, route=None, queue=None)'),
+        ('EventListener', '(source_service, event_name, route=None, queue=None, queue_type=None)'),
         ('Producer', '()'),
         ('Dependency', '()'),
         ('MessageTranslator', '()'),
@@ -93,6 +93,7 @@ def test_a_route_is_built_like_this() -> None:
         'translators',
         'worker_class',
         'retry',
+        'timeout_s',
         'on_error',
     ]
     assert parameters['retry'].default is None

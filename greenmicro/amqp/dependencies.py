@@ -49,6 +49,7 @@ def _publish(
     mandatory: bool = False,
     delay_s: float = 0,
     expiration_s: float | None = None,
+    timeout_s: float | None = None,
     **properties: Any,
 ) -> None:
     """Publish an event and return when the broker has confirmed it.
@@ -62,11 +63,13 @@ def _publish(
         delay_s: How long the broker holds the event before anyone gets it, 0 to 86400 seconds, rounded up
             to a step; it survives a restart of this service and of the broker.
         expiration_s: How long the event may wait in a queue, 0 to 86400 seconds; then it is dropped.
+        timeout_s: How long it may take until the broker has confirmed the event, 0 to 86400 seconds; None:
+            the setting CONFIRM_TIMEOUT_S.
         **properties: Other AMQP basic properties, as `message_id`, `priority`.
 
     Raises:
         TypeError: The event name is no text, or a property is none; nothing was sent.
-        ValueError: A delay or expiration is out of range, or the two cannot be had together, as the
+        ValueError: A delay, expiration or time-out is out of range, or the two cannot be had together, as the
             broker would count the expiration from the beginning of the delay; nothing was sent.
         PayloadError: The payload cannot be encoded; nothing was sent.
         PublishError: The event is not known to be safe with the broker.
@@ -81,6 +84,8 @@ def _publish(
         if fault := delay_fault('expiration_s', expiration_s):
             raise ValueError(fault)
         properties['expiration'] = str(round(expiration_s * 1000))
+    if timeout_s is not None and (fault := delay_fault('timeout_s', timeout_s)):
+        raise ValueError(fault)
     if delay_s != 0:
         _check_delay(delay_s, mandatory, properties)
     body, content_type, content_encoding = codecs.encode(payload)
@@ -102,6 +107,7 @@ def _publish(
             headers or {},
             mandatory,
             delay_s or None,
+            timeout_s,
         )
     )
 

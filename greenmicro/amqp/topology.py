@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 #: AMQP 0-9-1, section 4.2.5.3: a short string has at most 255 bytes.
 NAME_LIMIT = 255
 
+QUEUE_TYPES = ('classic', 'quorum')
+
 #: A quorum queue drops what was merely given back once its limit is reached (RabbitMQ 4: 20 by
 #: default). Not -1: 3.10 then drops at the first requeue.
 DELIVERY_LIMIT = 1_000_000
@@ -118,6 +120,13 @@ def event_queue_name(source_service: str, event_name: str, service: str, target:
     return f'evt-{source_service}-{event_name}--{service}.{target.rpartition(".")[2]}'
 
 
+def queue_type_fault(queue_type: Any) -> str | None:
+    """Return a sentence if there is no such type of queues; else None."""
+    if queue_type is None or (isinstance(queue_type, str) and queue_type in QUEUE_TYPES):
+        return None
+    return f'queue_type: wanted one of {", ".join(map(repr, QUEUE_TYPES))} or None, found {queue_type!r}'
+
+
 def queue_of_type(name: str, queue_type: str | None) -> Queue:
     """Return a durable queue of a type; None leaves the type to the broker and declares no arguments."""
     if queue_type is None:
@@ -126,6 +135,11 @@ def queue_of_type(name: str, queue_type: str | None) -> Queue:
     if queue_type == 'quorum':
         arguments['x-delivery-limit'] = DELIVERY_LIMIT
     return Queue(name, arguments=arguments)
+
+
+def dead_queue_of(queue: Queue) -> Queue:
+    """Return the queue of a queue's dead letters; it is of the same type."""
+    return queue_of_type(dead_queue_name(queue.name), queue.arguments.get('x-queue-type'))
 
 
 def delay_of(target: str, delay_s: float) -> Delay:

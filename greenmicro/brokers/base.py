@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from greenmicro.amqp.topology import Exchange, Subscription
 from greenmicro.messages import Message, Outcome, Publication, Settlement
@@ -55,6 +55,9 @@ class Broker(ABC):
         settings: The service's settings.
     """
 
+    #: How long a message may stay unsettled until the broker takes it back, in seconds; None for ever.
+    consumer_timeout_s: float | None = None
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
@@ -89,6 +92,10 @@ class Broker(ABC):
         """
 
     @abstractmethod
+    def hindrances(self) -> Iterator[str]:
+        """Yield, in a sentence each, what keeps us from consuming or publishing at this moment."""
+
+    @abstractmethod
     def publish(self, publication: Publication) -> None:
         """Publish, and return when the broker has confirmed it; blocks the calling greenlet only.
 
@@ -98,9 +105,10 @@ class Broker(ABC):
         Raises:
             PayloadError: AMQP cannot carry its properties, headers or names; nothing was sent.
             UnroutableError: It was mandatory and no queue takes it.
-            RefusedError: The broker refused it.
-            UnavailableError: The broker was not there within the settings' `confirm_timeout_s`.
-            UnconfirmedError: It was there, and no confirm came within that time.
+            RefusedError: The broker refused it, and did so again after short delays.
+            UnavailableError: The broker was not there within the publication's `timeout_s`.
+            BlockedError: It was there, and accepted no messages within that time.
+            UnconfirmedError: It was sent, and no confirm came within that time.
             StoppingError: The broker is closed.
         """
 

@@ -113,6 +113,14 @@ def test_a_delayed_event_is_held_by_the_broker() -> None:
     assert [sent.delay_s for sent in published] == [90, None, None]
 
 
+def test_an_event_may_have_a_deadline_of_its_own() -> None:
+    """Until when it has to be confirmed; without one it is that of the settings."""
+    published = Published()
+    producing(published)('e', 1, timeout_s=0.5)
+    producing(published)('e', 1)
+    assert [sent.timeout_s for sent in published] == [0.5, None]
+
+
 @pytest.mark.parametrize(('expiration_s', 'written'), [(0, '0'), (1.5, '1500'), (86_400, '86400000')])
 def test_an_expiration_is_given_in_seconds(expiration_s: float, written: str) -> None:
     """And written in milliseconds, as AMQP has it."""
@@ -132,6 +140,7 @@ def test_an_expiration_is_given_in_seconds(expiration_s: float, written: str) ->
         ({'expiration_s': -1}, ValueError, 'expiration_s: wanted 0 to 86400 seconds, found -1'),
         ({'expiration_s': True}, ValueError, 'expiration_s: wanted 0 to 86400 seconds, found True'),
         ({'expiration_s': 1, 'expiration': '9'}, TypeError, 'expiration: it is given twice'),
+        ({'timeout_s': -1}, ValueError, 'timeout_s: wanted 0 to 86400 seconds, found -1'),
         ({'delay_s': 1, 'expiration_s': 9}, ValueError, 'expiration: it would end the delay'),
         ({'delay_s': 1, 'expiration': '9'}, ValueError, 'expiration: it would end the delay'),
         ({'delay_s': 1, 'mandatory': True}, ValueError, 'mandatory: who listens is known at the end'),

@@ -11,6 +11,7 @@ from greenmicro.amqp.topology import (
     Delay,
     Exchange,
     Queue,
+    dead_queue_of,
     delay_of,
     event_exchange,
     event_queue_name,
@@ -52,6 +53,12 @@ def test_work_queues_are_durable_and_bare_unless_a_type_is_wanted(
 ) -> None:
     """nameko loops on 406 when a shared queue has any; quorum queues must not drop what is given back."""
     assert queue_of_type('q', queue_type) == Queue('q', True, False, False, arguments)
+
+
+@pytest.mark.parametrize('queue_type', [None, 'classic', 'quorum'])
+def test_dead_letters_have_the_type_of_their_queue(queue_type: str | None) -> None:
+    """Whichever it is."""
+    assert dead_queue_of(queue_of_type('q', queue_type)) == queue_of_type('q.dead', queue_type)
 
 
 @pytest.mark.parametrize('queue', ['q' * 250, 'ä' * 125])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import gevent
 from gevent.event import Event
 
-from greenmicro.amqp.topology import Exchange, Subscription, queue_of_type
+from greenmicro.amqp.topology import Exchange, Subscription, dead_queue_of
 from greenmicro.brokers.base import Broker, Consumer, Receive
 from greenmicro.brokers.memory.queues import Item, MemoryQueue
 from greenmicro.brokers.memory.vhost import Vhost, enter, leave
@@ -54,7 +54,7 @@ class MemoryBroker(Broker):
 
     def subscribe(self, subscription: Subscription, receive: Receive) -> MemoryConsumer:
         """Add a queue to consume from; see the contract."""
-        consumer = MemoryConsumer(subscription, receive, self._settings.queue_type)
+        consumer = MemoryConsumer(subscription, receive)
         self._consumers.append(consumer)
         return consumer
 
@@ -76,6 +76,11 @@ class MemoryBroker(Broker):
         """Wait until it is started; see the contract."""
         self._told.wait(timeout_s)
         return self._ready
+
+    def hindrances(self) -> Iterator[str]:
+        """Say what keeps us from being ready: that it is not started, or closed; see the contract."""
+        if not self._ready:
+            yield 'the broker is closed' if self._closed else 'the broker is not started'
 
     def publish(self, publication: Publication) -> None:
         """Put a message into its queues, then let other greenlets run; see the contract."""
@@ -112,13 +117,11 @@ class MemoryConsumer(Consumer):
     Args:
         subscription: The queue and what feeds it.
         receive: Called for each message, on the dispatcher's greenlet.
-        queue_type: With which type a missing dead queue is declared, as on RabbitMQ.
     """
 
-    def __init__(self, subscription: Subscription, receive: Receive, queue_type: str | None) -> None:
+    def __init__(self, subscription: Subscription, receive: Receive) -> None:
         self._subscription = subscription
         self._receive = receive
-        self._queue_type = queue_type
         # In AMQP a prefetch of 0 stands for no limit.
         self._limit = subscription.prefetch or sys.maxsize
         # What it holds, and the settlement that could not be carried out yet; None before there is any.
@@ -226,7 +229,7 @@ class MemoryConsumer(Consumer):
         queue = publication.routing_key
         try:
             if settlement is Settlement.DEAD_LETTER and queue not in self._vhost.queues:
-                self._vhost.declare_queue(queue_of_type(queue, self._queue_type), None)
+                self._vhost.declare_queue(dead_queue_of(self._subscription.queue), None)
             self._vhost.publish(publication)
         except PublishError as error:
             if self._held[item] is None:  # told once, not at each try
