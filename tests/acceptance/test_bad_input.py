@@ -288,6 +288,6 @@ def test_on_error_drop(write: Write, amqp_uri: str, amqp_client: Client, rabbitm
     with write(amqp_uri, tasks=tasks, entrypoints=entrypoints) as program:
         program.wait_for('ready')
         amqp_client.publish('source.events', 'event', {})
-        program.wait_for(re.compile(r'failed \(target error\), dropped: ValueError: as told'))
+        program.wait_for(re.compile(r'failed \(target error\), attempt 1, dropped: ValueError: as told'))
         assert program.stop() == 0
     assert set(rabbitmq.queues(vhost)) == {QUEUE}
