@@ -99,10 +99,25 @@ KEYS = (
         unset='no limit',
     ),
     Key(
+        'MAX_MEMORY_PER_CHILD_MB',
+        kinds.count(),
+        None,
+        'A child process that holds more resident memory than so many megabytes when it has done a message '
+        'is replaced by a new one; no message is interrupted for it.',
+        unset='no limit',
+    ),
+    Key(
         'MAX_CRASHES',
         kinds.count(),
         3,
         'A message that took its worker process with it so many times is dead-lettered as `worker lost`.',
+    ),
+    Key(
+        'RETRY',
+        kinds.RETRY,
+        None,
+        'How often and when a failed message is tried again where its route does not say.',
+        unset='not at all',
     ),
     Key(
         'STOP_TIMEOUT_S',
@@ -143,6 +158,13 @@ KEYS = (
         'How long a publish waits for the broker to confirm the message, before it raises.',
     ),
     Key(
+        'MAX_BODY_MB',
+        kinds.count(),
+        64,
+        'A message with a larger body, in megabytes, is dead-lettered unread; so is one that grows over it '
+        'when it is unpacked.',
+    ),
+    Key(
         'QUEUE_TYPE',
         kinds.one_of({'classic': 'classic', 'quorum': 'quorum'}),
         None,
@@ -155,6 +177,20 @@ KEYS = (
         'durable',
         'How event exchanges are declared: `auto_delete` to share them with old nameko services, `never` '
         'where others declare them.',
+    ),
+    Key(
+        'HEALTH_ADDRESS',
+        kinds.ADDRESS,
+        None,
+        'Where `/livez` and `/readyz` are answered over HTTP.',
+        unset='nowhere',
+    ),
+    Key(
+        'FAIL_FAST',
+        kinds.FLAG,
+        False,
+        'Whether a service whose broker is not there within `CONNECT_TIMEOUT_S` (for each host) at its '
+        'start ends with an error, instead of waiting for it.',
     ),
 )
 

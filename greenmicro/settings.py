@@ -7,10 +7,12 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from greenmicro.addresses import Address
 from greenmicro.errors import ConfigError
 from greenmicro.keys import KEYS, MAX_CHILDREN, REQUIRED, TOTAL_PREFETCH, Key, document
 from greenmicro.kinds import FaultError, found, nearest
 from greenmicro.modes import WORKER_MODES, WorkerMode
+from greenmicro.retry import Retry
 from greenmicro.tls import TLS
 from greenmicro.uris import masked
 
@@ -33,7 +35,9 @@ class Settings:
     prefetch: int | None
     worker_setup: str | None
     max_tasks_per_child: int | None
+    max_memory_per_child_mb: int | None
     max_crashes: int
+    retry: Retry | None
     stop_timeout_s: float
     reconnect_max_s: float
     connect_timeout_s: float
@@ -41,8 +45,11 @@ class Settings:
     hub_stall_warn_s: float
     hub_stall_limit_s: float
     confirm_timeout_s: float
+    max_body_mb: int
     queue_type: Literal['classic', 'quorum'] | None
     declare_exchanges: Literal['durable', 'auto_delete', 'never']
+    health_address: Address | None
+    fail_fast: bool
 
     @classmethod
     def load(cls, config: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:

@@ -16,6 +16,9 @@ from greenmicro.brokers.rabbitmq.wire import Wire
 from greenmicro.settings import Settings
 from greenmicro.tls import TLS
 
+#: TCP gives up a peer that acknowledges nothing for so many heartbeat intervals.
+USER_TIMEOUT_HEARTBEATS = 2
+
 
 class Connection(pyamqp.Connection):  # type: ignore[misc]
     """An amqp connection that reads through our transport, and that any greenlet may wait on.
@@ -64,6 +67,15 @@ class Connection(pyamqp.Connection):  # type: ignore[misc]
         else:
             super().drain_events(timeout)
 
+    def bear_silence(self, endless: bool) -> None:
+        """Say whether a broker that reads nothing is there all the same, as it is in a resource alarm.
+
+        TCP would give it up as soon as more is in flight than the sockets' buffers hold: after twice the
+        heartbeat, again and again for as long as the alarm lasts.
+        """
+        limit_ms = 0 if endless else int(USER_TIMEOUT_HEARTBEATS * 1000 * self.heartbeat)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit_ms)
+
     def abandon(self, error: Exception) -> None:
         """Let go of the socket and of everything that waits on it, without a word to the broker."""
         self.wire.close(error)
@@ -95,8 +107,10 @@ def client_of(uri: str, settings: Settings, name: str, **options: Any) -> Any:
         heartbeat=settings.heartbeat_s,
         transport_options={
             'wire': Wire(),
-            # 1 s by default: a publisher would die of a memory alarm after 1.5 s.
-            'socket_settings': {socket.TCP_USER_TIMEOUT: int(2000 * settings.heartbeat_s)},
+            # 1 s by default: a connection would not outlive a network that is slow for a moment.
+            'socket_settings': {
+                socket.TCP_USER_TIMEOUT: int(USER_TIMEOUT_HEARTBEATS * 1000 * settings.heartbeat_s)
+            },
             'client_properties': {'connection_name': f'{settings.service_name} {name}'},
             **options,
         },

@@ -40,6 +40,7 @@ class Link:
         connection: The present connection, if there is one.
         blocked: Whether the broker accepts no messages for now.
         unblocked: Set when it accepts them again, or the connection is lost.
+        trouble: Why there is no connection, while there is none.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Link:
         self.connection: Connection | None = None
         self.blocked = False
         self.unblocked = Event()
+        self.trouble = 'not connected yet'
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -110,9 +112,10 @@ class Link:
                 if refusal and not self._was_up:
                     raise BrokerError(refusal) from error
                 state = 'refused' if refusal else 'no broker'
+                reason = str(error) or type(error).__name__
+                self.trouble = f'{state} at {host.address} ({reason})'
                 if host.note(state, bool(refusal)):
-                    reason = str(error) or type(error).__name__
-                    logger.warning('%s: %s at %s (%s), trying on', self._name, state, host.address, reason)
+                    logger.warning('%s: %s, trying on', self._name, self.trouble)
         return None
 
     def _establish(self, host: Host) -> Connection:
@@ -138,6 +141,7 @@ class Link:
             error = connection.wire.lost.get() or error
         finally:  # also when close() has found us about to connect, and killed us
             self.connection = None
+            self.trouble = f'connection lost ({error})'
             self.blocked = False
             self.unblocked.set()
             gevent.killall(helpers)
@@ -149,11 +153,15 @@ class Link:
     def _note_blocked(self, reason: str) -> None:
         self.blocked = True
         self.unblocked.clear()
+        if self.connection is not None:
+            self.connection.bear_silence(True)
         logger.warning('%s: the broker accepts no messages for now (a resource alarm)', self._name)
 
     def _note_unblocked(self) -> None:
         self.blocked = False
         self.unblocked.set()
+        if self.connection is not None:
+            self.connection.bear_silence(False)
         logger.info('%s: the broker accepts messages again', self._name)
 
 
