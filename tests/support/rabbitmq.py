@@ -16,7 +16,13 @@ from urllib.parse import quote
 
 from tests.support.erlang import COUNT_QUEUES, CREATE_VHOST, DELETE_VHOST, QueueCounts, binary, parse_counts
 from tests.support.guard import Guard
-from tests.support.node_files import NODE_NAME, find_binary, node_environment, write_node_files
+from tests.support.node_files import (
+    NODE_NAME,
+    find_binary,
+    find_server,
+    node_environment,
+    write_node_files,
+)
 from tests.support.ports import accepts, answers_amqp, free_port
 
 START_LIMIT_S = 60.0
@@ -70,7 +76,7 @@ class Node:
         """
         if self._beam is not None:
             return
-        server = find_binary('rabbitmq-server')
+        server = find_server()
         if self._epmd is None:
             self._prepare(server)
         self._beam = self._spawn([server])
