@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from greenmicro import codecs
-from greenmicro.messages import EMPTY, Message, Outcome, Settlement
+from greenmicro.messages import EMPTY, Failure, Message, Outcome, Settlement
+from greenmicro.retry import Retry
 from greenmicro.routes import Route
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ class Entrypoint:
     replies = False
     #: Whether `settle` keeps a failed message; it is only told in the log.
     dead_letters = False
+    #: Whether `settle` has a message come again on `Settlement.RETRY`, after `outcome.failure.delay_s`
+    #: seconds; otherwise what fails is settled for good at once.
+    retries = False
 
     def __init__(self, route: Route | None = None) -> None:
         self.route: Route = route  # type: ignore[assignment]  # a missing one is a fault, told at start
@@ -92,6 +96,8 @@ class Entrypoint:
         route = getattr(self, 'route', None)
         if isinstance(route, Route):
             yield from route.faults()
+            if isinstance(route.retry, Retry) and route.retry.max_attempts != 1 and not self.retries:
+                yield f'retry: a {type(self).__name__} cannot have a message come again'
         else:
             yield f'wanted a route (route=Route(...)), found {route!r}'
 
@@ -154,28 +160,47 @@ class Entrypoint:
 
     def finished(self, message: Message, outcome: Outcome) -> None:
         """Take an outcome home: the route decides, `settle` carries it out."""
-        settlement = self.route.settlement(message, outcome)
-        if outcome.failure is not None:
-            logger.error(
-                '%s: %r failed (%s), %s: %s\n%s',
-                self.name,
-                message,
-                outcome.failure.reason,
-                self._fate(settlement),
-                outcome.failure.error,
-                outcome.failure.traceback,
-            )
+        settings = self.service.settings
+        settlement = self.route.settlement(message, outcome, settings, self.retries)
+        failure = outcome.failure
+        if failure is not None and settlement is Settlement.RETRY:
+            failure = failure._replace(delay_s=self.route.delay_s(message, failure, settings))
+            outcome = Outcome.failed(failure)
+            self._log_retry(message, failure)
+        elif failure is not None:
+            self._log_failure(message, settlement, failure)
         try:
             self.settle(message, settlement, outcome)
         except Exception:
             # The user's own code; what runs beside and after this message must not feel it.
             logger.exception('%s: %r could not be settled', self.name, message)
 
-    def _fate(self, settlement: Settlement) -> str:
+    def _log_retry(self, message: Message, failure: Failure) -> None:
+        # Without the traceback, which the last attempt logs: a storm of retries must not flood the log.
+        logger.warning(
+            '%s: %r failed (%s), attempt %d, again in %.1f s: %s',
+            self.name,
+            message,
+            failure.reason,
+            message.attempt,
+            failure.delay_s,
+            failure.error,
+        )
+
+    def _log_failure(self, message: Message, settlement: Settlement, failure: Failure) -> None:
         if settlement is Settlement.ACK:
-            return 'dropped'
-        return (
-            'not kept' if settlement is Settlement.DEAD_LETTER and not self.dead_letters else settlement.value
+            fate = 'dropped'
+        else:
+            fate = settlement.value if self.dead_letters else 'not kept'
+        logger.error(
+            '%s: %r failed (%s), attempt %d, %s: %s\n%s',
+            self.name,
+            message,
+            failure.reason,
+            message.attempt,
+            fate,
+            failure.error,
+            failure.traceback,
         )
 
     def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:

@@ -9,6 +9,8 @@ GreenmicroError
     UnroutableError       ... since no queue takes it
     RefusedError          ... since the broker refused it
     UnconfirmedError      ... since no answer came in time; it may have arrived
+    UnavailableError      ... since the broker was not there in time; it was not sent
+      BlockedError        ... or was there, and accepted no messages
     StoppingError         ... since the service has stopped
   StopTimeoutError        the operator: work was still running at the stop's deadline
 TargetTimeoutError        the target: it ran longer than its limit (a BaseException)
@@ -49,7 +51,10 @@ class ContentRefusedError(PayloadError):
 
 
 class BrokerError(GreenmicroError):
-    """The broker refuses us for good: password, virtual host, permission, other arguments."""
+    """The broker refuses us for good: password, virtual host, permission, other arguments.
+
+    With FAIL_FAST also: it was not there in time.
+    """
 
 
 class PublishError(GreenmicroError):
@@ -61,7 +66,7 @@ class UnroutableError(PublishError):
 
 
 class RefusedError(PublishError):
-    """The broker refused the message (a full queue, a permission); it was not stored."""
+    """The broker refused the message (a full queue, a permission), and again; it was not stored."""
 
 
 class UnconfirmedError(PublishError):
@@ -70,6 +75,10 @@ class UnconfirmedError(PublishError):
 
 class UnavailableError(PublishError):
     """The broker was not there, or accepted no messages, until the deadline; it was not sent."""
+
+
+class BlockedError(UnavailableError):
+    """The broker accepted no messages until the deadline, for want of memory or disk; it was not sent."""
 
 
 class StoppingError(PublishError):

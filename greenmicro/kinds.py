@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from greenmicro import addresses, tls
+from greenmicro.addresses import Address
+from greenmicro.retry import Retry
 from greenmicro.targets import check_path
+from greenmicro.tls import TLS, check_tls
 from greenmicro.uris import check_uri
 
 #: AMQP carries a prefetch and a heartbeat in 16 bits.
@@ -101,6 +107,12 @@ def _is_whole(value: float) -> bool:
     return 1 <= value <= SHORT and value == int(value)
 
 
+def _tls(value: Any) -> TLS:
+    if faults := list(check_tls(value)):
+        raise FaultError('; '.join(faults))
+    return TLS(**value)
+
+
 def _service_name(value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= 100:
         raise ValueError
@@ -109,12 +121,29 @@ def _service_name(value: Any) -> str:
     return value
 
 
+def _retry(value: Any) -> Retry:
+    if isinstance(value, Mapping):
+        names = [field.name for field in dataclasses.fields(Retry)]
+        for name in value:
+            if name not in names:
+                raise FaultError(f'{name!r} is no argument of Retry{nearest(str(name), names)}')
+        value = Retry(**value)
+    if not isinstance(value, Retry):
+        raise ValueError
+    if faults := list(value.faults()):
+        raise FaultError('; '.join(faults))
+    return value
+
+
 SECONDS = _number('seconds, more than 0', lambda value: value > 0, float, float)
 SECONDS_FROM_0 = _number('seconds, at least 0', lambda value: value >= 0, float, float)
 WHOLE_SECONDS = _number(f'whole seconds, 1 to {SHORT}', _is_whole, int, float)
 FLAG = Kind('True or False', _flag, _flag_of)
 NAME = Kind("1 to 100 characters, without white space, control characters and '/'", _service_name)
+RETRY = Kind('a Retry, or its arguments as a dict; in the environment a JSON object', _retry, json.loads)
 PATH = _checked('a dotted path', check_path)
+ADDRESS = Kind(addresses.WANTED, Address.parse)
+TLS_OPTIONS = Kind(tls.WANTED, _tls, json.loads)
 URIS = _checked(
     "'amqp://user:password@host:5672/' (or amqps; several with ';' between) or 'memory://'", check_uri
 )

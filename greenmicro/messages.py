@@ -92,6 +92,11 @@ class Reason:
     RESULT = 'result not encodable'
     TIMEOUT = 'time limit'
     WORKER_LOST = 'worker lost'
+    RETRY_LATER = 'retry later'
+    REJECTED = 'rejected'
+
+    #: What fails in the same way each time it is tried.
+    FOR_GOOD = frozenset((UNREADABLE, REFUSED, UNDECODABLE, TARGET_NOT_FOUND, RESULT, REJECTED))
 
 
 class Failure(NamedTuple):
@@ -102,12 +107,15 @@ class Failure(NamedTuple):
         error: The error's class, dotted unless it is a builtin one, and its message.
         lineage: The dotted names of the error's class and of all its bases, nearest first.
         traceback: The formatted traceback, capped.
+        delay_s: After how long to try again, in seconds: what the target asked for; once the route has
+            decided to retry, what it decided.
     """
 
     reason: str
     error: str
     lineage: tuple[str, ...] = ()
     traceback: str = ''
+    delay_s: float | None = None
 
     @classmethod
     def of(cls, reason: str, exception: BaseException) -> Failure:
@@ -192,6 +200,9 @@ class Publication(NamedTuple):
         properties: AMQP basic properties by name, headers aside. What is new has a `message_id`.
         headers: The application headers.
         mandatory: Whether it is an error if no queue takes it.
+        delay_s: How long the broker holds it, in seconds, before it goes to its exchange; rounded up to a
+            step. None: it goes there at once.
+        timeout_s: How long it may take until it is confirmed; None: the settings' `confirm_timeout_s`.
     """
 
     exchange: str
@@ -200,6 +211,8 @@ class Publication(NamedTuple):
     properties: Mapping[str, Any] = EMPTY
     headers: Mapping[str, Any] = EMPTY
     mandatory: bool = False
+    delay_s: float | None = None
+    timeout_s: float | None = None
 
     def __repr__(self) -> str:
         return f'<Publication to {self.exchange!r} with {self.routing_key!r}, {len(self.body)} bytes>'

@@ -62,9 +62,7 @@ def resolve(path: str) -> Callable[..., Any]:
     """
     if fault := check_path(path):
         raise ConfigError(f'target: {fault}')
-    target, taken = _import(path)
-    for name in path.split('.')[taken:]:
-        target = _attribute(path, target, name)
+    target = find('target', path)
     if not callable(target):
         raise ConfigError(f'target {path!r} is of type {type(target).__name__}, which cannot be called')
     if reason := _refusal(target):
@@ -73,7 +71,23 @@ def resolve(path: str) -> Callable[..., Any]:
     return plain
 
 
-def _import(path: str) -> tuple[Any, int]:
+def find(what: str, path: str) -> Any:
+    """Import the longest module that a dotted path begins with, and take the rest from it.
+
+    Args:
+        what: What the path names, for the errors.
+        path: A dotted path.
+
+    Raises:
+        ConfigError: There is no such thing, or its module raised on import.
+    """
+    found, taken = _import(what, path)
+    for name in path.split('.')[taken:]:
+        found = _attribute(what, path, found, name)
+    return found
+
+
+def _import(what: str, path: str) -> tuple[Any, int]:
     """Import the longest prefix that is a module, the last part aside; say how many parts it took."""
     parts = path.split('.')
     module: ModuleType | None = None
@@ -82,13 +96,13 @@ def _import(path: str) -> tuple[Any, int]:
         if not _exists(name, module):
             if module is None:
                 near = _nearest(parts[0], _modules(sys.path))
-                raise ConfigError(f'target {path!r}: there is no module {name!r}{near}')
+                raise ConfigError(f'{what} {path!r}: there is no module {name!r}{near}')
             return module, taken - 1
         try:
             module = importlib.import_module(name)
         # The user's code, which may raise anything; a module that calls sys.exit() must not end the worker.
         except (Exception, SystemExit) as error:
-            raise ConfigError(f'target {path!r}: module {name!r} {_raised(error)}') from error
+            raise ConfigError(f'{what} {path!r}: module {name!r} {_raised(error)}') from error
     return module, len(parts) - 1
 
 
@@ -101,18 +115,18 @@ def _exists(name: str, package: ModuleType | None) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
-def _attribute(path: str, holder: Any, name: str) -> Any:
+def _attribute(what: str, path: str, holder: Any, name: str) -> Any:
     try:
         return getattr(holder, name)
     except AttributeError:
         pass
     except Exception as error:
-        raise ConfigError(f'target {path!r}: reading {name!r} {_raised(error)}') from error
+        raise ConfigError(f'{what} {path!r}: reading {name!r} {_raised(error)}') from error
     modules = _modules(getattr(holder, '__path__', ()))
     if name in modules and path.endswith(f'.{name}'):
-        raise ConfigError(f'target {path!r} is a module; name a function in it')
+        raise ConfigError(f'{what} {path!r} is a module; name something in it')
     near = _nearest(name, [*dir(holder), *modules])
-    raise ConfigError(f'target {path!r}: {_called(holder)} has no {name!r}{near}')
+    raise ConfigError(f'{what} {path!r}: {_called(holder)} has no {name!r}{near}')
 
 
 def _called(holder: Any) -> str:

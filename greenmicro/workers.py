@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from greenmicro import codecs, targets
 from greenmicro.dependencies import Dependency, Publish, WorkerContext
 from greenmicro.errors import ConfigError, ContentRefusedError, PayloadError
+from greenmicro.limits import Limit
 from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Reason
+from greenmicro.signals import Reject, RetryLater
 
 if TYPE_CHECKING:
     from greenmicro.routes import Route
@@ -33,13 +35,15 @@ class Place:
     Attributes:
         settings: The service's settings.
         publish: Sends a publication; from a child through its parent.
+        limit: Makes what bounds one call of a target to so many seconds.
     """
 
-    __slots__ = ('_set_up', 'publish', 'settings')
+    __slots__ = ('_set_up', 'limit', 'publish', 'settings')
 
-    def __init__(self, settings: Settings, publish: Publish) -> None:
+    def __init__(self, settings: Settings, publish: Publish, limit: Callable[[float], Limit]) -> None:
         self.settings = settings
         self.publish = publish
+        self.limit = limit
         self._set_up: dict[int, Dependency] = {}
 
     def set_up(self, dependency: Dependency) -> None:
@@ -92,14 +96,19 @@ class Worker:
         self.arguments = arguments
         self.replies = replies
         self.target: Callable[..., Any]
+        self._error_classes: Mapping[str, type[BaseException]] = {}
 
     def prepare(self) -> None:
         """Resolve the target and set up the dependencies, once, before the first message.
 
         Raises:
-            ConfigError: The target does not resolve, or a dependency does not set up.
+            ConfigError: The target, or an error class of its retries, does not resolve, or a dependency does
+                not set up.
         """
         self.target = targets.resolve(self.route.target)
+        policy = self.route.policy(self.place.settings)
+        if policy is not None:
+            self._error_classes = policy.classes()
         for name, dependency in self.route.dependencies.items():
             try:
                 self.place.set_up(dependency)
@@ -121,6 +130,7 @@ class Worker:
         """Take a message through all steps; whatever they raise becomes part of the outcome."""
         step = Reason.UNREADABLE
         raised: BaseException | None = None
+        limit: Limit | None = None
         try:
             if message.unreadable is not None:
                 raise PayloadError('the properties cannot be read; their bytes are kept, base64-coded')
@@ -133,9 +143,16 @@ class Worker:
             with self.inject(context) as dependencies:
                 step = Reason.TARGET
                 try:
-                    result = self.call(payload, dependencies)
+                    if self.route.timeout_s is None:
+                        result = self.call(payload, dependencies)
+                    else:
+                        limit = self.place.limit(self.route.timeout_s)
+                        with limit:
+                            result = self.call(payload, dependencies)
                 except BaseException as error:
                     raised = error
+                    if limit is not None and error is limit.error:
+                        step = Reason.TIMEOUT
                     raise
                 step = Reason.DEPENDENCY
             if raised is not None:  # an overridden inject() swallowed it; a failure stays one
@@ -145,9 +162,23 @@ class Worker:
         except Interrupted:
             return NOT_RUN
         except BaseException as error:
-            return Outcome.failed(Failure.of(_reason(step, error), error))
+            return Outcome.failed(self._failure(step, error))
         finally:
-            raised = None  # or it, this frame and the payload keep each other until the next collection
+            raised = limit = (
+                None  # or they, this frame and the payload keep each other until the next collection
+            )
+
+    def _failure(self, step: str, error: BaseException) -> Failure:
+        failure = Failure.of(_reason(step, error), error)
+        if isinstance(error, (RetryLater, Reject)):
+            # The class says nothing that the reason does not.
+            failure = failure._replace(error=failure.error.partition(': ')[2])
+        if isinstance(error, RetryLater):
+            return failure._replace(delay_s=error.delay_s)
+        # A public name may not be the one of the class's own module (requests.RequestException), and who
+        # decides, in process modes, has only names.
+        names = [name for name, kind in self._error_classes.items() if isinstance(error, kind)]
+        return failure._replace(lineage=tuple(dict.fromkeys((*failure.lineage, *names))))
 
     def decode(self, message: Message) -> Any:
         """Turn the body into a payload, by its content type.
@@ -155,7 +186,7 @@ class Worker:
         Raises:
             PayloadError: The body is not what its content type says, or the type is refused.
         """
-        return codecs.decode(message)
+        return codecs.decode(message, self.place.settings.max_body_mb * codecs.MEGABYTE)
 
     def translate(self, payload: Any, context: WorkerContext) -> Any:
         """Pass the payload through the route's translators, in order."""
@@ -179,6 +210,10 @@ class Worker:
 
 
 def _reason(step: str, error: BaseException) -> str:
+    if isinstance(error, RetryLater):
+        return Reason.RETRY_LATER
+    if isinstance(error, Reject):
+        return Reason.REJECTED
     if step is Reason.UNDECODABLE and isinstance(error, ContentRefusedError):
         return Reason.REFUSED
     return step

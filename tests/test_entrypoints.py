@@ -11,6 +11,7 @@ from greenmicro import codecs
 from greenmicro.entrypoints import Entrypoint, TimeEntrypoint
 from greenmicro.errors import PayloadError
 from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Settlement
+from greenmicro.retry import Retry
 from greenmicro.routes import Route
 from tests.fakes import FakeService, Recorder, message
 
@@ -123,7 +124,31 @@ def test_a_failure_is_logged_with_its_traceback(
     entrypoint.finished(message(), FAILED)
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
-    assert f'failed (target error), {word}: builtins.ValueError: v\nTraceback ...' in record.getMessage()
+    told = f'failed (target error), attempt 1, {word}: builtins.ValueError: v\nTraceback ...'
+    assert told in record.getMessage()
+
+
+def test_a_retry_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Without its traceback, and `settle` is told of the delay that the route decided."""
+    entrypoint = Recorder(Route('tasks.run', retry=Retry(2, initial_delay_s=3, jitter=0)))
+    entrypoint.retries = True
+    entrypoint.finished(message(), FAILED)
+    ((_, settlement, outcome),) = entrypoint.settled
+    assert settlement is Settlement.RETRY
+    assert outcome.failure is not None
+    assert outcome.failure.delay_s == 3
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    told = 'failed (target error), attempt 1, again in 3.0 s: builtins.ValueError: v'
+    assert record.getMessage().endswith(told)
+
+
+def test_retries_where_nothing_can_come_again_are_a_fault() -> None:
+    """A timer's next tick comes anyway; one attempt alone is none."""
+    assert list(TimeEntrypoint(1.0, Route('tasks.run', retry=Retry())).faults(None)) == [
+        'retry: a TimeEntrypoint cannot have a message come again'
+    ]
+    assert not list(TimeEntrypoint(1.0, Route('tasks.run', retry=Retry(1))).faults(None))
 
 
 def test_a_settle_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -133,7 +158,9 @@ def test_a_settle_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> Non
         def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
             raise OSError('no route to host')
 
-    Broken(ROUTE).finished(message(), SUCCEEDED)
+    entrypoint = Broken(ROUTE)
+    entrypoint.setup(FakeService())  # type: ignore[arg-type]
+    entrypoint.finished(message(), SUCCEEDED)
     assert 'Broken -> tasks.run: <Message without id' in caplog.text
     assert 'no route to host' in caplog.text
 

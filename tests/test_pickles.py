@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from greenmicro import Dependency, EventListener, MessageTranslator, Producer, Route, TimeEntrypoint, Worker
+from greenmicro import (
+    Dependency,
+    EventListener,
+    MessageTranslator,
+    Producer,
+    Retry,
+    Route,
+    TimeEntrypoint,
+    Worker,
+)
 from greenmicro.amqp.topology import Exchange, Queue, Subscription
 from greenmicro.messages import (
     EMPTY,
@@ -57,7 +66,9 @@ FAILURE = Failure.of('target error', KeyError('size'))
         Outcome(True, None, (b'1', 'application/json', 'utf-8')),
         SUCCEEDED,
         NOT_RUN,
-        Publication('x', 'k', b'1', {'message_id': 'm'}, {'h': 1}, True),
+        Publication('x', 'k', b'1', {'message_id': 'm'}, {'h': 1}, True, 1.5),
+        Retry(3, on=(OSError, 'requests.RequestException')),
+        Route('tasks.run', retry=Retry(3)).retry,
         Publication('x', 'k', b'1'),
         settings(WORKER_MODE='greedy_process', MAX_WORKERS=3),
         Subscription(Queue('q', arguments={'x-queue-type': 'quorum'}), Exchange('x'), 'k', 12),
@@ -83,9 +94,12 @@ def test_headers_that_are_none_cross_as_a_plain_dict() -> None:
 
 def test_a_route_crosses_with_all_that_it_holds() -> None:
     """Dependencies by their attributes, classes by their names."""
-    declared = Route('tasks.run', {'db': Session('x.db'), 'p': Producer()}, [Upper()], Own, on_error='drop')
+    declared = Route(
+        'tasks.run', {'db': Session('x.db'), 'p': Producer()}, [Upper()], Own, timeout_s=2.5, on_error='drop'
+    )
     route = crossed(declared)
-    assert (route.target, route.worker_class, route.on_error) == ('tasks.run', Own, 'drop')
+    assert (route.target, route.worker_class) == ('tasks.run', Own)
+    assert (route.timeout_s, route.on_error) == (2.5, 'drop')
     assert (route.dependencies['db'].path, type(route.dependencies['p'])) == ('x.db', Producer)
     assert [type(translator) for translator in route.translators] == [Upper]
     with pytest.raises(dataclasses.FrozenInstanceError):

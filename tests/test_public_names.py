@@ -18,6 +18,9 @@ NAMES = {
     'EventListener',
     'MessageTranslator',
     'Producer',
+    'Reject',
+    'Retry',
+    'RetryLater',
     'Route',
     'TimeEntrypoint',
     'Worker',
@@ -60,10 +63,17 @@ def test_there_are_no_others() -> None:
         ('Runner', '(entrypoints, config)'),
         ('Entrypoint', '(route=None)'),
         ('TimeEntrypoint', '(interval_s, route=None, eager=False)'),
-        ('EventListener', '(source_service, event_name, route=None, queue=None)'),
+        ('EventListener', '(source_service, event_name, route=None, queue=None, queue_type=None)'),
         ('Producer', '()'),
         ('Dependency', '()'),
         ('MessageTranslator', '()'),
+        ('RetryLater', '(delay_s)'),
+        ('Reject', '(reason)'),
+        (
+            'Retry',
+            '(max_attempts=5, initial_delay_s=1.0, factor=2.0, max_delay_s=600.0, jitter=0.5, '
+            "on=(<class 'BaseException'>,), give_up_on=())",
+        ),
     ],
 )
 def test_they_are_built_like_this(name: str, signature: str) -> None:
@@ -77,7 +87,16 @@ def test_they_are_built_like_this(name: str, signature: str) -> None:
 def test_a_route_is_built_like_this() -> None:
     """Its target first; each of the others can be named, and what failure leads to must be."""
     parameters = inspect.signature(greenmicro.Route).parameters
-    assert list(parameters) == ['target', 'dependencies', 'translators', 'worker_class', 'on_error']
+    assert list(parameters) == [
+        'target',
+        'dependencies',
+        'translators',
+        'worker_class',
+        'retry',
+        'timeout_s',
+        'on_error',
+    ]
+    assert parameters['retry'].default is None
     assert parameters['worker_class'].default is greenmicro.Worker
     assert parameters['on_error'].default == 'dead_letter'
 
@@ -117,7 +136,8 @@ def test_importing_the_package_imports_none_of_it() -> None:
     'module',
     [
         *('errors', 'messages', 'settings', 'codecs', 'targets', 'translators', 'dependencies', 'workers'),
-        *('retry', 'routes', 'entrypoints', 'amqp', 'amqp.topology', 'amqp.entrypoints', 'amqp.dependencies'),
+        *('delays', 'signals', 'retry', 'copies', 'dead_letters'),
+        *('routes', 'entrypoints', 'amqp', 'amqp.topology', 'amqp.entrypoints', 'amqp.dependencies'),
         *('child', 'pipe', 'pools', 'pools.base', 'brokers', 'brokers.base'),
     ],
 )

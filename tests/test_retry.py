@@ -1,144 +1,186 @@
-"""The dead letter: what of a message it keeps, what it adds, and what would do harm and goes."""
+"""Retry: the policy's faults, its delays, and the errors that it covers."""
 
 from __future__ import annotations
 
-import base64
-import socket
-import time
+import dataclasses
+import pickle
+import sys
+from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
-from amqp.basic_message import Message as Content
+from hypothesis import given
+from hypothesis import strategies as st
 
-from greenmicro.messages import ATTEMPT_HEADER, Failure, Message
-from greenmicro.retry import HEADERS_LIMIT, UNREADABLE_LIMIT, dead_letter, dead_queue_name
-
-FAILURE = Failure('target error', 'builtins.ValueError: v', ('builtins.ValueError',), 'Traceback ...')
-FRAME = 131_072
-
-
-def letter(**fields: Any) -> Any:
-    return dead_letter(Message(b'{}', queue='work', **fields), FAILURE)
+from greenmicro.delays import LONGEST_S, STEPS_S, step_ms
+from greenmicro.errors import ConfigError
+from greenmicro.messages import Failure
+from greenmicro.retry import Retry, name_of
 
 
-def size(headers: Any) -> int:
-    """How many bytes amqp makes of headers."""
-    return len(Content(b'', application_headers=dict(headers))._serialize_properties())
+class OwnError(ValueError):
+    pass
 
 
-def nested(depth: int) -> Any:
-    value: Any = 1
-    for _ in range(depth):
-        value = [value]
-    return value
+class OtherError(OwnError):
+    pass
 
 
-def test_it_goes_to_the_dead_queue_of_the_work_queue() -> None:
-    """Through the default exchange, and it is an error if that queue is missing."""
-    made = letter()
-    assert (made.exchange, made.routing_key, made.mandatory) == ('', 'work.dead', True)
-    assert dead_queue_name('work') == 'work.dead'
+@pytest.fixture
+def facade() -> Iterator[str]:
+    """A module that offers a class of another one, under a name of its own."""
+    module: Any = ModuleType('gm_facade')
+    module.PublicError = OwnError
+    module.number = 3
+    sys.modules['gm_facade'] = module
+    yield 'gm_facade'
+    del sys.modules['gm_facade']
 
 
-def test_body_and_properties_stay() -> None:
-    """So that it can be looked at, and sent again."""
-    properties = {
-        'content_type': 'application/json',
-        'message_id': 'm-1',
-        'correlation_id': 'c',
-        'priority': 3,
-    }
-    made = letter(properties=properties)
-    assert made.body == b'{}'
-    assert made.properties == {**properties, 'delivery_mode': 2}
+def lineage(error: BaseException) -> tuple[str, ...]:
+    return Failure.of('target error', error).lineage
 
 
-@pytest.mark.parametrize('name', ['expiration', 'user_id'])
-def test_properties_that_would_lose_it_go(name: str) -> None:
-    """A dead letter that expires is lost; a foreign user id is refused by the broker."""
-    assert letter(properties={name: '1', 'type': 't'}).properties == {'type': 't', 'delivery_mode': 2}
-
-
-def test_headers_say_why_whence_where_and_when() -> None:
-    """All that the README promises, beside the message's own."""
-    before = int(time.time())
-    headers = dict(letter(headers={'tenant': 7}, exchange='x.events', routing_key='placed').headers)
-    assert before <= headers.pop('greenmicro.time') <= time.time()
-    assert headers == {
-        'tenant': 7,
-        'greenmicro.attempt': 1,
-        'greenmicro.reason': 'target error',
-        'greenmicro.error': 'builtins.ValueError: v',
-        'greenmicro.traceback': 'Traceback ...',
-        'greenmicro.origin_exchange': 'x.events',
-        'greenmicro.origin_routing_key': 'placed',
-        'greenmicro.origin_queue': 'work',
-        'greenmicro.host': socket.gethostname(),
-    }
-
-
-@pytest.mark.parametrize(('given', 'written'), [(2, 3), (-5, 1), ('many', 1), (True, 1), (2**70, 1)])
-def test_the_attempt_is_counted(given: Any, written: int) -> None:
-    """One more than came in, if that was a sensible count."""
-    assert letter(headers={ATTEMPT_HEADER: given}).headers[ATTEMPT_HEADER] == written
-
-
-def test_forged_reasons_are_overwritten() -> None:
-    """A message that comes with our headers leaves with the true ones."""
-    forged = {'greenmicro.reason': 'none', 'greenmicro.origin_queue': 'elsewhere', 'greenmicro.time': 'x'}
-    headers = letter(headers=forged).headers
-    assert (headers['greenmicro.reason'], headers['greenmicro.origin_queue']) == ('target error', 'work')
-    assert isinstance(headers['greenmicro.time'], int)
-
-
-@pytest.mark.parametrize('name', ['x-death', 'CC', 'BCC'])
-def test_headers_that_the_broker_acts_on_go(name: str) -> None:
-    """With a CC that names the work queue, one poison message would come again for ever."""
-    headers = letter(headers={name: ['work'], 'tenant': 7}).headers
-    assert name not in headers
-    assert headers['tenant'] == 7
-    assert 'greenmicro.headers_left_out' not in headers
-
-
-def test_the_messages_own_headers_are_untouched() -> None:
-    """The letter's are a copy."""
-    own = {'tenant': 7, 'CC': ['work']}
-    letter(headers=own)
-    assert own == {'tenant': 7, 'CC': ['work']}
+def test_its_defaults_make_sense() -> None:
+    """Five attempts over half a minute, for whatever was raised."""
+    policy = Retry()
+    assert not list(policy.faults())
+    assert [policy.delay_s(count, lambda: 0.5) for count in range(1, 5)] == [1, 2, 4, 8]
+    assert policy.covers(lineage(KeyError('x')))
+    assert policy.covers(lineage(SystemExit(1)))
 
 
 @pytest.mark.parametrize(
-    'large',
+    ('given', 'fault'),
     [
-        {'bomb': 'x' * 120_000},
-        {f'key {number}': number for number in range(20_000)},
-        {f'k{number}': None for number in range(30_000)},
-        {'bomb': [1] * 60_000},
-        {'bomb': [None] * 60_000},
-        {'bomb': 'ä€' * 30_000},
-        {'bomb': {str(number): '' for number in range(30_000)}},
-        {'bomb': nested(100_000)},
+        ({'max_attempts': 0}, 'max_attempts: wanted a whole number, 1 to 1000000, found 0'),
+        ({'max_attempts': 10**7}, 'max_attempts: wanted a whole number, 1 to 1000000, found 10000000'),
+        ({'max_attempts': True}, 'max_attempts: wanted a whole number, 1 to 1000000, found True'),
+        ({'max_attempts': 2.0}, 'max_attempts: wanted a whole number, 1 to 1000000, found 2.0'),
+        ({'initial_delay_s': -1}, 'initial_delay_s: wanted 0 to 86400 seconds, found -1'),
+        ({'initial_delay_s': '1'}, "initial_delay_s: wanted 0 to 86400 seconds, found '1'"),
+        ({'max_delay_s': 100_000}, 'max_delay_s: wanted 0 to 86400 seconds, found 100000'),
+        ({'initial_delay_s': 700}, 'max_delay_s: wanted at least initial_delay_s, 700, found 600.0'),
+        ({'factor': 0.5}, 'factor: wanted a number, at least 1, found 0.5'),
+        ({'factor': float('nan')}, 'factor: wanted a number, at least 1, found nan'),
+        ({'factor': None}, 'factor: wanted a number, at least 1, found None'),
+        ({'jitter': 1.1}, 'jitter: wanted a number, 0 to 1, found 1.1'),
+        ({'jitter': False}, 'jitter: wanted a number, 0 to 1, found False'),
+        ({'on': ValueError}, 'on: wanted a tuple of exception classes, found one alone; write (ValueError,)'),
+        (
+            {'on': 'ValueError'},
+            "on: wanted a tuple of exception classes, found one alone; write ('ValueError'",
+        ),
+        ({'on': None}, 'on: wanted a tuple of exception classes or their dotted names, found None'),
+        ({'on': (int,)}, "on: wanted an exception class or its dotted name, found <class 'int'>"),
+        ({'on': (ValueError(),)}, 'on: wanted an exception class or its dotted name, found ValueError()'),
+        ({'on': ('a b',)}, "on: wanted an exception class or its dotted name, found 'a b'"),
+        ({'on': ('',)}, "on: wanted an exception class or its dotted name, found ''"),
+        ({'give_up_on': ('x.',)}, "give_up_on: wanted an exception class or its dotted name, found 'x.'"),
     ],
-    ids=['text', 'many', 'nones', 'list', 'list of none', 'wide', 'table', 'deep'],
+    ids=str,
 )
-def test_it_always_fits_into_a_frame(large: dict[str, Any]) -> None:
-    """One that does not could not be published, and its message would stay unsettled for ever."""
-    worst = Failure('target error', 'e' * 1_100, (), '€' * 8_100)
-    headers = dead_letter(Message(b'', headers={'tenant': 7, **large}, queue='q'), worst).headers
-    assert headers['tenant'] == 7
-    assert headers['greenmicro.headers_left_out'] > 0
-    assert size(headers) < FRAME - 1_000
+def test_each_fault_is_one_sentence(given: dict[str, Any], fault: str) -> None:
+    """It says what was wanted and what was found."""
+    (only,) = Retry(**given).faults()
+    assert only.startswith(fault)
 
 
-def test_headers_that_fit_stay() -> None:
-    """As many as there is room for."""
-    headers = letter(headers={'a': 'x' * (HEADERS_LIMIT - 100), 'b': 'y' * 200, 'c': 'z'}).headers
-    assert headers.keys() >= {'a', 'c'}
-    assert headers['greenmicro.headers_left_out'] == 1
+def test_it_is_frozen_and_crosses_to_children() -> None:
+    """With its classes and its names."""
+    policy = Retry(on=(OwnError, 'requests.RequestException'))
+    assert pickle.loads(pickle.dumps(policy)) == policy
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        policy.max_attempts = 3  # type: ignore[misc]
 
 
-def test_unreadable_properties_go_along_as_text() -> None:
-    """Base64-coded, and capped."""
-    coded = letter(unreadable=b'\xff' * 100_000).headers['greenmicro.properties']
-    assert base64.b64decode(coded) == b'\xff' * UNREADABLE_LIMIT
-    assert 'greenmicro.properties' not in letter().headers
+@pytest.mark.parametrize(
+    ('on', 'give_up_on', 'error', 'covered'),
+    [
+        ((OSError,), (), ConnectionResetError(), True),
+        (('OSError',), (), ConnectionResetError(), True),
+        (('builtins.OSError',), (), ConnectionResetError(), True),
+        ((OSError,), (), ValueError(), False),
+        ((), (), ValueError(), False),
+        ((ValueError,), (OwnError,), ValueError(), True),
+        ((ValueError,), (OwnError,), OwnError(), False),
+        ((ValueError,), (OwnError,), OtherError(), False),
+        ((OtherError,), (), OwnError(), False),
+        ((f'{__name__}.OwnError',), (), OtherError(), True),
+        ((BaseException,), ('KeyError', OwnError), OtherError(), False),
+        ((Exception,), (), KeyboardInterrupt(), False),
+    ],
+    ids=str,
+)
+def test_errors_match_by_subclass(on: Any, give_up_on: Any, error: BaseException, covered: bool) -> None:
+    """By class or by name, and `give_up_on` goes before `on`; the class itself is not needed for it."""
+    assert Retry(on=on, give_up_on=give_up_on).covers(lineage(error)) is covered
+
+
+def test_an_error_without_a_class_is_covered_where_all_are() -> None:
+    """Such as a time limit that a process was killed at."""
+    assert Retry().covers(())
+    assert not Retry(on=(Exception,)).covers(())
+
+
+def test_names_are_resolved_where_the_worker_runs(facade: str) -> None:
+    """Under the names that the user gave; classes are known already."""
+    policy = Retry(on=(f'{facade}.PublicError', 'OSError'), give_up_on=(KeyError,))
+    assert policy.classes() == {
+        'gm_facade.PublicError': OwnError,
+        'builtins.OSError': OSError,
+        name_of(KeyError): KeyError,
+    }
+
+
+@pytest.mark.parametrize(
+    ('name', 'fault'),
+    [
+        ('gm_facade.PublicEror', "retry: error class 'gm_facade.PublicEror': module 'gm_facade' (without a"),
+        ('zqxjkv_.Error', "retry: error class 'zqxjkv_.Error': there is no module 'zqxjkv_'"),
+        ('ValueEror', "retry: error class 'builtins.ValueEror': module 'builtins' (without a file) has no"),
+        ('gm_facade.number', "retry: 'gm_facade.number' is of type int, and no exception class"),
+        ('builtins.int', "retry: 'builtins.int' is of type type, and no exception class"),
+    ],
+)
+def test_a_name_that_leads_to_no_exception_class_is_refused(facade: str, name: str, fault: str) -> None:
+    """Never retried for years because of a slip; all such names are told."""
+    with pytest.raises(ConfigError) as caught:
+        Retry(on=(name,), give_up_on=('no_such_module_zq.Error',)).classes()
+    assert len(caught.value.faults) == 2
+    assert caught.value.faults[0].startswith(fault)
+
+
+POLICIES = st.builds(
+    Retry,
+    initial_delay_s=st.floats(0, 1_000),
+    factor=st.floats(1, 1e6),
+    max_delay_s=st.floats(1_000, LONGEST_S),
+    jitter=st.floats(0, 1),
+)
+COUNTS = st.integers(1, 1_000_000)
+CHANCES = st.floats(0, 1)
+
+
+@given(POLICIES, COUNTS, CHANCES)
+def test_every_delay_is_within_the_ladder_and_the_jitter(policy: Retry, count: int, chance: float) -> None:
+    """However often it has failed, and whatever was configured."""
+    delay_s = policy.delay_s(count, lambda: chance)
+    plain_s = dataclasses.replace(policy, jitter=0).delay_s(count)
+    assert policy.initial_delay_s <= plain_s <= policy.max_delay_s
+    assert plain_s * (1 - policy.jitter) - 1e-6 <= delay_s <= plain_s * (1 + policy.jitter) + 1e-6
+    assert step_ms(delay_s) / 1000 in STEPS_S
+
+
+@given(POLICIES, COUNTS)
+def test_delays_never_get_shorter(policy: Retry, count: int) -> None:
+    """Jitter aside."""
+    assert policy.delay_s(count, lambda: 0.5) <= policy.delay_s(count + 1, lambda: 0.5)
+
+
+def test_jitter_spreads_over_steps() -> None:
+    """Ten thousand that fail together do not all come back together."""
+    steps = [step_ms(Retry(initial_delay_s=4.0).delay_s(1)) for _ in range(1_000)]
+    assert {steps.count(step) > 100 for step in (2_000, 5_000, 10_000)} >= {True}
+    assert len(set(steps)) > 1

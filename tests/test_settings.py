@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from greenmicro.errors import ConfigError
+from greenmicro.retry import Retry
 from greenmicro.settings import KEYS, WORKER_MODES, Settings
 
 MINIMAL = {'AMQP_URI': 'amqp://guest:guest@localhost:5672', 'SERVICE_NAME': 'shop'}
@@ -232,3 +233,52 @@ def test_settings_import_nothing_but_the_standard_library() -> None:
     source = 'import sys, greenmicro.settings; print(*sys.modules)'
     run = subprocess.run([sys.executable, '-S', '-c', source], capture_output=True, text=True, check=True)
     assert not {'gevent', 'kombu', 'amqp'} & set(run.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ('given', 'policy'),
+    [
+        (Retry(3), Retry(3)),
+        ({'max_attempts': 3, 'on': (OSError,)}, Retry(3, on=(OSError,))),
+        ({}, Retry()),
+    ],
+    ids=str,
+)
+def test_retries_are_a_policy_or_its_arguments(given: Any, policy: Retry) -> None:
+    """They hold where a route does not say; and nothing is retried unless somebody says so."""
+    assert load(RETRY=given).retry == policy
+    assert load().retry is None
+
+
+def test_retries_in_the_environment_are_json() -> None:
+    """Errors are given by name there."""
+    environ = {'GREENMICRO_RETRY': '{"max_attempts": 2, "on": ["OSError"]}'}
+    policy = Settings.load({**MINIMAL, 'RETRY': Retry(9)}, environ).retry
+    assert policy == Retry(2, on=['OSError'])
+
+
+@pytest.mark.parametrize(
+    ('given', 'fault'),
+    [
+        (3, 'wanted a Retry, or its arguments as a dict'),
+        (Retry, 'wanted a Retry, or its arguments as a dict'),
+        ({'attempts': 3}, "'attempts' is no argument of Retry; did you mean 'max_attempts'?"),
+        (
+            {'max_attempts': 0, 'factor': 0},
+            'max_attempts: wanted a whole number, 1 to 1000000, found 0; factor:',
+        ),
+        (Retry(jitter=2), 'jitter: wanted a number, 0 to 1, found 2'),
+    ],
+    ids=str,
+)
+def test_retries_that_make_no_sense_are_told(given: Any, fault: str) -> None:
+    """As any other value."""
+    (only,) = faults(RETRY=given)
+    assert only.startswith(f'RETRY in the config: {fault}')
+
+
+def test_retries_in_the_environment_that_are_no_json_are_told() -> None:
+    """With where they are."""
+    for text in ('{', '3'):
+        (only,) = faults({'GREENMICRO_RETRY': text})
+        assert only.startswith('GREENMICRO_RETRY in the environment: wanted a Retry, or its arguments')

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from greenmicro import codecs
 from greenmicro.amqp.topology import event_exchange
+from greenmicro.delays import delay_fault
 from greenmicro.dependencies import Dependency, WorkerContext
 from greenmicro.messages import Publication
 
@@ -31,6 +32,7 @@ class Producer(Dependency):
     Example:
         >>> def place_order(payload, producer):
         ...     producer('order_placed', {'id': payload['id']})
+        ...     producer('payment_due', {'id': payload['id']}, delay_s=3600)
     """
 
     def provide(self, context: WorkerContext) -> Iterator[Callable[..., None]]:
@@ -45,6 +47,9 @@ def _publish(
     *,
     headers: dict[str, Any] | None = None,
     mandatory: bool = False,
+    delay_s: float = 0,
+    expiration_s: float | None = None,
+    timeout_s: float | None = None,
     **properties: Any,
 ) -> None:
     """Publish an event and return when the broker has confirmed it.
@@ -55,10 +60,17 @@ def _publish(
         payload: Anything that JSON, with kombu's type tags, can carry.
         headers: Application headers.
         mandatory: Whether it is an error if nobody listens.
-        **properties: Other AMQP basic properties, as `message_id`, `priority`, `expiration`.
+        delay_s: How long the broker holds the event before anyone gets it, 0 to 86400 seconds, rounded up
+            to a step; it survives a restart of this service and of the broker.
+        expiration_s: How long the event may wait in a queue, 0 to 86400 seconds; then it is dropped.
+        timeout_s: How long it may take until the broker has confirmed the event, 0 to 86400 seconds; None:
+            the setting CONFIRM_TIMEOUT_S.
+        **properties: Other AMQP basic properties, as `message_id`, `priority`.
 
     Raises:
         TypeError: The event name is no text, or a property is none; nothing was sent.
+        ValueError: A delay, expiration or time-out is out of range, or the two cannot be had together, as the
+            broker would count the expiration from the beginning of the delay; nothing was sent.
         PayloadError: The payload cannot be encoded; nothing was sent.
         PublishError: The event is not known to be safe with the broker.
     """
@@ -66,6 +78,16 @@ def _publish(
         raise TypeError(f'event_name: wanted a text, found {event_name!r}')
     if unknown := properties.keys() - PROPERTIES:
         raise TypeError(f'{sorted(unknown)[0]}: wanted one of {", ".join(sorted(PROPERTIES))}')
+    if expiration_s is not None:
+        if 'expiration' in properties:
+            raise TypeError('expiration: it is given twice, by expiration_s as well')
+        if fault := delay_fault('expiration_s', expiration_s):
+            raise ValueError(fault)
+        properties['expiration'] = str(round(expiration_s * 1000))
+    if timeout_s is not None and (fault := delay_fault('timeout_s', timeout_s)):
+        raise ValueError(fault)
+    if delay_s != 0:
+        _check_delay(delay_s, mandatory, properties)
     body, content_type, content_encoding = codecs.encode(payload)
     exchange = event_exchange(context.settings.service_name, context.settings)
     context.publish(
@@ -84,5 +106,18 @@ def _publish(
             },
             headers or {},
             mandatory,
+            delay_s or None,
+            timeout_s,
         )
     )
+
+
+def _check_delay(delay_s: float, mandatory: bool, properties: Mapping[str, Any]) -> None:
+    if fault := delay_fault('delay_s', delay_s):
+        raise ValueError(fault)
+    if mandatory:
+        raise ValueError(
+            'mandatory: who listens is known at the end of the delay only; leave out one of both'
+        )
+    if properties.get('expiration') is not None:
+        raise ValueError('expiration: it would end the delay; leave out one of both')

@@ -12,10 +12,11 @@ from greenmicro.amqp.topology import (
     length_fault,
     name_fault,
     queue_of_type,
+    queue_type_fault,
 )
+from greenmicro.dead_letters import dead_queue_name
 from greenmicro.entrypoints import Entrypoint, Service
 from greenmicro.messages import Message, Outcome, Settlement
-from greenmicro.retry import dead_queue_name
 from greenmicro.routes import Route
 
 if TYPE_CHECKING:
@@ -33,20 +34,28 @@ class EventListener(Entrypoint):
         event_name: The event's name, or a topic pattern: `*` stands for one word, `#` for any number.
         route: What each event goes through.
         queue: The queue's name, where the default does not fit.
+        queue_type: `classic` or `quorum`, of the queue and its dead letters; None: the setting QUEUE_TYPE.
 
     Example:
         >>> EventListener('orders', 'order.*', route=Route('tasks.on_order'))
     """
 
     dead_letters = True
+    retries = True
 
     def __init__(
-        self, source_service: str, event_name: str, route: Route | None = None, queue: str | None = None
+        self,
+        source_service: str,
+        event_name: str,
+        route: Route | None = None,
+        queue: str | None = None,
+        queue_type: str | None = None,
     ) -> None:
         super().__init__(route)
         self.source_service = source_service
         self.event_name = event_name
         self.queue = queue
+        self.queue_type = queue_type
 
     def faults(self, settings: Settings | None) -> Iterator[str]:
         """Yield a sentence for everything about this listener that cannot work."""
@@ -58,6 +67,8 @@ class EventListener(Entrypoint):
             # With what it becomes: an exchange's name, a routing key.
             elif fault := length_fault(name, f'{value}.events' if name == 'source_service' else value):
                 yield fault
+        if fault := queue_type_fault(self.queue_type):
+            yield fault
         if self.queue is not None and not (isinstance(self.queue, str) and self.queue):
             yield f'queue: wanted a text or None, found {self.queue!r}'
         elif settings and isinstance(self.route, Route) and isinstance(self.route.target, str):
@@ -90,7 +101,7 @@ class EventListener(Entrypoint):
         settings = service.settings
         self.consumer = service.broker.subscribe(
             Subscription(
-                queue_of_type(self.queue_name(settings), settings.queue_type),
+                queue_of_type(self.queue_name(settings), self.queue_type or settings.queue_type),
                 event_exchange(self.source_service, settings),
                 self.event_name,
                 service.prefetch,

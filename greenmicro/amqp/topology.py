@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from greenmicro.retry import dead_queue_name
+from greenmicro.copies import DUE
+from greenmicro.dead_letters import dead_queue_name
+from greenmicro.delays import step_ms
 
 if TYPE_CHECKING:
     from greenmicro.settings import Settings
 
 #: AMQP 0-9-1, section 4.2.5.3: a short string has at most 255 bytes.
 NAME_LIMIT = 255
+
+QUEUE_TYPES = ('classic', 'quorum')
 
 #: A quorum queue drops what was merely given back once its limit is reached (RabbitMQ 4: 20 by
 #: default). Not -1: 3.10 then drops at the first requeue.
@@ -74,6 +78,29 @@ class Subscription:
     prefetch: int
 
 
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Where a broker holds messages for a time.
+
+    What is published on `exchange` waits in `queue`, and goes from there, with the routing key that it came
+    with, to the exchange that it is meant for.
+
+    Attributes:
+        exchange: A fanout exchange of our own.
+        queue: The queue behind it, of the same name.
+        target: The name of the exchange that it goes to; '' is the default one.
+        due: What `queue` sends to, where that is not the target itself: bound to the target, and to
+            `unheard`.
+        unheard: A queue that drops at once what comes in.
+    """
+
+    exchange: Exchange
+    queue: Queue
+    target: str
+    due: Exchange | None = None
+    unheard: Queue | None = None
+
+
 def event_exchange(source_service: str, settings: Settings) -> Exchange:
     """Return the exchange that a service publishes its events on."""
     how = settings.declare_exchanges
@@ -93,6 +120,13 @@ def event_queue_name(source_service: str, event_name: str, service: str, target:
     return f'evt-{source_service}-{event_name}--{service}.{target.rpartition(".")[2]}'
 
 
+def queue_type_fault(queue_type: Any) -> str | None:
+    """Return a sentence if there is no such type of queues; else None."""
+    if queue_type is None or (isinstance(queue_type, str) and queue_type in QUEUE_TYPES):
+        return None
+    return f'queue_type: wanted one of {", ".join(map(repr, QUEUE_TYPES))} or None, found {queue_type!r}'
+
+
 def queue_of_type(name: str, queue_type: str | None) -> Queue:
     """Return a durable queue of a type; None leaves the type to the broker and declares no arguments."""
     if queue_type is None:
@@ -101,6 +135,40 @@ def queue_of_type(name: str, queue_type: str | None) -> Queue:
     if queue_type == 'quorum':
         arguments['x-delivery-limit'] = DELIVERY_LIMIT
     return Queue(name, arguments=arguments)
+
+
+def dead_queue_of(queue: Queue) -> Queue:
+    """Return the queue of a queue's dead letters; it is of the same type."""
+    return queue_of_type(dead_queue_name(queue.name), queue.arguments.get('x-queue-type'))
+
+
+def delay_of(target: str, delay_s: float) -> Delay:
+    """Return where messages for an exchange wait, at least so long.
+
+    Nothing is lost on the way out of the queue: it is a quorum queue that lets go of a message only when
+    those that it was routed to have confirmed it, and refuses what it has no room for. A classic one lost
+    10 of 10 while the work queue was away. But then what nobody takes stays too, and 32 such messages hold up
+    all that come behind them. For a work queue that is right: its service declares it again. An event may go
+    unheard for ever; so it is routed to a queue that drops it as well.
+
+    Args:
+        target: The exchange that they are meant for; '' for retries, which go to a queue by its name.
+        delay_s: Seconds.
+    """
+    ms = step_ms(delay_s)
+    name = f'greenmicro.delay.{ms}.{target}' if target else f'greenmicro.delay.{ms}'
+    arguments = {
+        'x-queue-type': 'quorum',
+        'x-message-ttl': ms,
+        'x-dead-letter-exchange': f'{DUE}{target}' if target else '',
+        'x-dead-letter-strategy': 'at-least-once',
+        'x-overflow': 'reject-publish',
+    }
+    exchange, queue = Exchange(name, 'fanout'), Queue(name, arguments=arguments)
+    if not target:
+        return Delay(exchange, queue, target)
+    unheard = Queue('greenmicro.unheard', arguments={'x-queue-type': 'quorum', 'x-max-length': 0})
+    return Delay(exchange, queue, target, Exchange(f'{DUE}{target}', 'fanout'), unheard)
 
 
 def name_fault(queue: str) -> str | None:

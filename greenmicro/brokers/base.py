@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from greenmicro.amqp.topology import Exchange, Subscription
 from greenmicro.messages import Message, Outcome, Publication, Settlement
@@ -36,6 +36,8 @@ class Consumer(ABC):
         - ACK: done, the broker forgets it.
         - DEAD_LETTER: published to the dead queue (confirmed, mandatory), then acked. While the dead
           queue cannot be written the message stays unsettled, and is tried again.
+        - RETRY: published to its queue again after `outcome.failure.delay_s`, counted (confirmed,
+          mandatory), then acked. While that is not possible the message stays unsettled, and is tried again.
         - GIVE_BACK: back to its queue, for anyone. Only after `Broker.stop`: what is given back while
           we still consume comes straight back.
 
@@ -52,6 +54,9 @@ class Broker(ABC):
     Args:
         settings: The service's settings.
     """
+
+    #: How long a message may stay unsettled until the broker takes it back, in seconds; None for ever.
+    consumer_timeout_s: float | None = None
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -87,15 +92,23 @@ class Broker(ABC):
         """
 
     @abstractmethod
+    def hindrances(self) -> Iterator[str]:
+        """Yield, in a sentence each, what keeps us from consuming or publishing at this moment."""
+
+    @abstractmethod
     def publish(self, publication: Publication) -> None:
         """Publish, and return when the broker has confirmed it; blocks the calling greenlet only.
+
+        One with a `delay_s` is confirmed when it is safe where it waits. The first one into a step may take
+        a second longer.
 
         Raises:
             PayloadError: AMQP cannot carry its properties, headers or names; nothing was sent.
             UnroutableError: It was mandatory and no queue takes it.
-            RefusedError: The broker refused it.
-            UnavailableError: The broker was not there within the settings' `confirm_timeout_s`.
-            UnconfirmedError: It was there, and no confirm came within that time.
+            RefusedError: The broker refused it, and did so again after short delays.
+            UnavailableError: The broker was not there within the publication's `timeout_s`.
+            BlockedError: It was there, and accepted no messages within that time.
+            UnconfirmedError: It was sent, and no confirm came within that time.
             StoppingError: The broker is closed.
         """
 

@@ -15,18 +15,23 @@ from greenmicro.codecs.flaws import quoted
 from greenmicro.codecs.json_reader import read_json
 from greenmicro.codecs.json_writer import write_json
 from greenmicro.codecs.texts import accepted_encoding, read_text
-from greenmicro.errors import ContentRefusedError
+from greenmicro.errors import ContentRefusedError, PayloadError
 from greenmicro.messages import Message
+
+MEGABYTE = 1024 * 1024
+#: The largest body that is read unless told otherwise, unpacked if it is compressed; in bytes.
+MOST = 64 * MEGABYTE
 
 _Reader = Callable[[bytes | bytearray, str], Any]
 
 
-def decode(message: Message) -> Any:
+def decode(message: Message, most: int = MOST) -> Any:
     """Make the payload of a message from its body.
 
     Args:
         message: JSON, text (`text/plain`) or bytes (`application/octet-stream`, `application/data`), perhaps
             compressed by kombu. Its `unreadable` is not looked at.
+        most: The largest body that is read, in bytes; as it came, and unpacked.
 
     Returns:
         What the body holds; what kombu tagged as datetime, date, time, decimal, uuid or bytes comes back so.
@@ -42,9 +47,11 @@ def decode(message: Message) -> Any:
     else:
         read, encoding = _form(content_type, encoding)
     body: bytes | bytearray = message.body
+    if len(body) > most:
+        raise PayloadError(f'the body has {len(body)} bytes, of at most {most}')
     # After the content type: nothing is unpacked only to be refused.
     if compression := message.headers.get('compression'):
-        body = decompress(body, compression)
+        body = decompress(body, compression, most)
     return read(body, encoding)
 
 

@@ -8,8 +8,8 @@ from greenmicro.codecs.flaws import quoted
 from greenmicro.codecs.late import load
 from greenmicro.errors import ContentRefusedError, PayloadError
 
-#: A compressed body that grows over this is refused; in bytes.
-MAX_DECOMPRESSED = 64 * 1024 * 1024
+#: What lzma may use while it unpacks, in bytes; a good archive names what it needs, and few need a quarter.
+LZMA_MEMORY = 128 * 1024 * 1024
 #: A body is unpacked in pieces of at most this size, in bytes.
 CHUNK = 4 * 1024 * 1024
 
@@ -26,12 +26,12 @@ _ENGINES: dict[str, tuple[str, dict[str, int], str]] = {
     ),
     **dict.fromkeys(
         ('application/x-lzma', 'lzma', 'xz'),
-        ('lzma.LZMADecompressor', {'memlimit': 2 * MAX_DECOMPRESSED}, 'lzma.LZMAError'),
+        ('lzma.LZMADecompressor', {'memlimit': LZMA_MEMORY}, 'lzma.LZMAError'),
     ),
 }
 
 
-def decompress(body: bytes | bytearray, compression: Any) -> bytearray:
+def decompress(body: bytes | bytearray, compression: Any, most: int) -> bytearray:
     """Undo kombu's compression, by pieces, so that a bomb takes the cap and no more.
 
     64 MiB of zeros take 0.09 s from zlib, 0.24 s from bz2 and 0.18 s from lzma [M].
@@ -39,10 +39,11 @@ def decompress(body: bytes | bytearray, compression: Any) -> bytearray:
     Args:
         body: The compressed body.
         compression: What the header `compression` says.
+        most: A body that grows over this is refused; in bytes.
 
     Raises:
         ContentRefusedError: The compression is not accepted; the body was not read.
-        PayloadError: The body is not compressed so, or grows over MAX_DECOMPRESSED.
+        PayloadError: The body is not compressed so, or grows over the most.
     """
     try:
         path, options, error = _ENGINES[compression]
@@ -51,20 +52,20 @@ def decompress(body: bytes | bytearray, compression: Any) -> bytearray:
         found = f'the compression {quoted(compression)} is not accepted'
         raise ContentRefusedError(f'{found}; accepted are {", ".join(_ENGINES)}') from None
     try:
-        return _unpacked(engine, body)
+        return _unpacked(engine, body, most)
     except (broken, EOFError) as fault:
         raise PayloadError(f'the body is not {compression}: {fault}') from None
 
 
-def _unpacked(engine: Any, body: bytes | bytearray) -> bytearray:
+def _unpacked(engine: Any, body: bytes | bytearray, most: int) -> bytearray:
     opened, rest = bytearray(), body
     while not engine.eof:
         piece = engine.decompress(rest, CHUNK)
         # zlib hands back what it did not come to; the others keep it.
         rest = getattr(engine, 'unconsumed_tail', b'')
         opened += piece
-        if len(opened) > MAX_DECOMPRESSED:
-            raise PayloadError(f'the body grows over {MAX_DECOMPRESSED} bytes when decompressed')
+        if len(opened) > most:
+            raise PayloadError(f'the body grows over {most} bytes when decompressed')
         if not piece and not engine.eof:
             raise EOFError(f'it breaks off after {len(body)} bytes')
     if engine.unused_data:

@@ -1,5 +1,6 @@
 """Bad input: each is told clearly, with what was wanted and what was found, and no message is lost."""
 
+import json
 import re
 
 import pytest
@@ -178,6 +179,20 @@ def test_a_queue_declared_otherwise(write: Write, amqp_uri: str, amqp_client: Cl
         assert re.search(rf"BrokerError: queue '{QUEUE}'.*'durable'", program.output), program.output
 
 
+def test_a_queue_of_another_type(write: Write, amqp_uri: str, amqp_client: Client) -> None:
+    """A listener's own type that is not the queue's stops the start; a wrong word does so before."""
+    amqp_client.declare_queue(QUEUE)
+    typed = LISTENER.replace("'event', ", "'event', queue_type='quorum', ")
+    with write(amqp_uri, tasks=PLAIN_TASKS, entrypoints=typed) as program:
+        assert program.wait() == 1
+        assert re.search(rf"BrokerError: queue '{QUEUE}'.*'x-queue-type'.*'quorum'", program.output), (
+            program.output
+        )
+    with write('memory://', tasks=PLAIN_TASKS, entrypoints=typed.replace('quorum', 'quorom')) as program:
+        assert program.wait() == 1
+        assert "queue_type: wanted one of 'classic', 'quorum' or None, found 'quorom'" in program.output
+
+
 BODIES = {
     'not json': ({}, b'{"id":', 'undecodable body'),
     'bad utf-8': ({}, b'"\xff\xfe"', 'undecodable body'),
@@ -206,6 +221,47 @@ def test_bodies_that_cannot_be_read(
     found = {letter.body: letter.headers['greenmicro.reason'] for letter in letters}
     assert found == {body: reason for _, body, reason in BODIES.values()}
     assert set(ledger.of('S').values()) == {1}
+
+
+@pytest.mark.parametrize('mode', MODES[::2])
+def test_messages_of_another_schema(
+    mode: str, write: Write, ledger: Ledger, amqp_uri: str, amqp_client: Client
+) -> None:
+    """As many as were sent are dead letters, with the target's error; none is acked silently."""
+    strangers = [{}, [], [{'id': 1}], 'id', 5, None, {'ident': 1}, {'ID': 1}]
+    with write(amqp_uri, mode) as program:
+        program.wait_for('ready')
+        for payload in strangers:
+            amqp_client.publish('source.events', 'event', payload)
+        amqp_client.publish('source.events', 'event', {'id': 'known'})
+        amqp_client.declare_queue(f'{QUEUE}.dead')
+        letters = amqp_client.take(f'{QUEUE}.dead', len(strangers))
+        ledger.wait_for('F', 1)
+        assert program.stop() == 0
+    assert sorted(letter.body for letter in letters) == sorted(json.dumps(one).encode() for one in strangers)
+    assert {letter.headers['greenmicro.reason'] for letter in letters} == {'target error'}
+    assert {letter.headers['greenmicro.error'].split(':')[0] for letter in letters} == {
+        'KeyError',
+        'TypeError',
+    }
+    assert ledger.of('S') == {'known': 1}
+
+
+def test_bodies_of_many_megabytes(write: Write, ledger: Ledger, amqp_uri: str, amqp_client: Client) -> None:
+    """One of 15 MB is run; one over the limit is dead-lettered whole, and the next one is run."""
+    with write(amqp_uri, MAX_BODY_MB=15) as program:
+        program.wait_for('ready')
+        amqp_client.publish('source.events', 'event', {'id': 1, 'filling': 'x' * 15_000_000})
+        amqp_client.publish('source.events', 'event', {'id': 2, 'filling': 'x' * 16_000_000})
+        amqp_client.publish('source.events', 'event', {'id': 3})
+        amqp_client.declare_queue(f'{QUEUE}.dead')
+        letter = amqp_client.get(f'{QUEUE}.dead')
+        ledger.wait_for('F', 2)
+        assert program.stop() == 0
+    assert ledger.of('F') == {'1': 1, '3': 1}
+    assert len(letter.body) > 16_000_000
+    assert letter.headers['greenmicro.reason'] == 'undecodable body'
+    assert 'of at most 15728640' in letter.headers['greenmicro.error']
 
 
 @pytest.mark.parametrize('mode', MODES[::2])

@@ -102,3 +102,54 @@ def test_what_the_broker_refuses_reaches_the_target() -> None:
     published.error = UnroutableError('nobody listens')
     with pytest.raises(UnroutableError):
         producing(published)('e', {}, mandatory=True)
+
+
+def test_a_delayed_event_is_held_by_the_broker() -> None:
+    """It is published at once, with its delay; without one there is none."""
+    published = Published()
+    producing(published)('e', 1, delay_s=90)
+    producing(published)('e', 1, delay_s=0)
+    producing(published)('e', 1)
+    assert [sent.delay_s for sent in published] == [90, None, None]
+
+
+def test_an_event_may_have_a_deadline_of_its_own() -> None:
+    """Until when it has to be confirmed; without one it is that of the settings."""
+    published = Published()
+    producing(published)('e', 1, timeout_s=0.5)
+    producing(published)('e', 1)
+    assert [sent.timeout_s for sent in published] == [0.5, None]
+
+
+@pytest.mark.parametrize(('expiration_s', 'written'), [(0, '0'), (1.5, '1500'), (86_400, '86400000')])
+def test_an_expiration_is_given_in_seconds(expiration_s: float, written: str) -> None:
+    """And written in milliseconds, as AMQP has it."""
+    published = Published()
+    producing(published)('e', 1, expiration_s=expiration_s)
+    assert published[0].properties['expiration'] == written
+
+
+@pytest.mark.parametrize(
+    ('options', 'error', 'told'),
+    [
+        ({'delay_s': -1}, ValueError, 'delay_s: wanted 0 to 86400 seconds, found -1'),
+        ({'delay_s': '5'}, ValueError, "delay_s: wanted 0 to 86400 seconds, found '5'"),
+        ({'delay_s': 86_401}, ValueError, 'delay_s: wanted 0 to 86400 seconds, found 86401'),
+        ({'delay_s': None}, ValueError, 'delay_s: wanted 0 to 86400 seconds, found None'),
+        ({'delay_s': float('nan')}, ValueError, 'delay_s: wanted 0 to 86400 seconds, found nan'),
+        ({'expiration_s': -1}, ValueError, 'expiration_s: wanted 0 to 86400 seconds, found -1'),
+        ({'expiration_s': True}, ValueError, 'expiration_s: wanted 0 to 86400 seconds, found True'),
+        ({'expiration_s': 1, 'expiration': '9'}, TypeError, 'expiration: it is given twice'),
+        ({'timeout_s': -1}, ValueError, 'timeout_s: wanted 0 to 86400 seconds, found -1'),
+        ({'delay_s': 1, 'expiration_s': 9}, ValueError, 'expiration: it would end the delay'),
+        ({'delay_s': 1, 'expiration': '9'}, ValueError, 'expiration: it would end the delay'),
+        ({'delay_s': 1, 'mandatory': True}, ValueError, 'mandatory: who listens is known at the end'),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_had_is_refused(options: dict[str, Any], error: type[Exception], told: str) -> None:
+    """And nothing is sent."""
+    published = Published()
+    with pytest.raises(error, match=f'^{told}'):
+        producing(published)('e', 1, **options)
+    assert not published

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greenmicro.amqp.entrypoints import EventListener
-from greenmicro.amqp.topology import Exchange, Queue, Subscription
+from greenmicro.amqp.topology import Exchange, Queue, Subscription, queue_of_type
 from greenmicro.messages import SUCCEEDED, Failure, Outcome, Settlement
 from greenmicro.routes import Route
 from tests.fakes import FakeService, message, settings
@@ -50,6 +50,24 @@ def test_it_claims_its_queue() -> None:
     assert EventListener('orders', 'placed', ROUTE).claim(settings()) == 'queue evt-orders-placed--shop.ship'
 
 
+@pytest.mark.parametrize(
+    ('own', 'setting', 'found'),
+    [
+        (None, None, None),
+        (None, 'quorum', 'quorum'),
+        ('classic', 'quorum', 'classic'),
+        ('quorum', None, 'quorum'),
+    ],
+)
+def test_its_queue_may_have_a_type_of_its_own(
+    own: str | None, setting: str | None, found: str | None
+) -> None:
+    """It goes over that of the settings."""
+    service = FakeService(QUEUE_TYPE=setting)
+    listening(service, queue='q', queue_type=own)
+    assert service.subscriptions[0][0].queue == queue_of_type('q', found)
+
+
 @pytest.mark.parametrize('ours', [True, False])
 def test_the_consumer_says_whether_a_message_is_still_ours(ours: bool) -> None:
     """Its channel may be lost by then."""
@@ -82,6 +100,14 @@ def test_settlements_go_to_the_consumer() -> None:
         (('orders', 'placed', ROUTE, 3), 'queue: wanted a text or None, found 3'),
         (('orders', 'placed', ROUTE, 'q' * 251), 'queue name '),
         (('orders', 'p' * 240), 'queue name '),
+        (
+            ('orders', 'p', ROUTE, None, 'quorums'),
+            "queue_type: wanted one of 'classic', 'quorum' or None, found",
+        ),
+        (
+            ('orders', 'p', ROUTE, None, ['quorum']),
+            "queue_type: wanted one of 'classic', 'quorum' or None, found",
+        ),
         (('o' * 249, 'placed', ROUTE, 'q'), 'source_service: wanted at most 255 bytes, found 256'),
         (('orders', 'ä' * 128, ROUTE, 'q'), 'event_name: wanted at most 255 bytes, found 256'),
         (('orders', 'placed', Route('run')), "wanted a dotted path such as 'package.module.function', found"),

@@ -101,6 +101,10 @@ class Inbox:
     def dead_letter(self, message: Message, failure: Failure = FAILURE) -> None:
         self.consumer.settle(message, Settlement.DEAD_LETTER, Outcome.failed(failure))
 
+    def retry(self, message: Message, delay_s: float, failure: Failure = FAILURE) -> None:
+        later = Outcome.failed(failure._replace(delay_s=delay_s))
+        self.consumer.settle(message, Settlement.RETRY, later)
+
     def __len__(self) -> int:
         return len(self.line)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zlib
 from typing import Any
 
 import pytest
@@ -105,6 +106,18 @@ def test_no_bytes_raise_anything_but_a_payload_error(body: bytes) -> None:
                 decode(Message(body, properties, headers))
             except PayloadError:
                 pass
+
+
+def test_a_body_has_a_largest_size() -> None:
+    """As it came, whatever it holds; and unpacked."""
+    json_of = {'content_type': 'application/json'}
+    assert decode(Message(b'"12345"', json_of), most=7) == '12345'
+    with pytest.raises(PayloadError, match='the body has 8 bytes, of at most 7'):
+        decode(Message(b'"123456"', json_of), most=7)
+    packed = Message(zlib.compress(b'9' * 1000), json_of, {'compression': 'zlib'})
+    assert decode(packed, most=1000) == int('9' * 1000)
+    with pytest.raises(PayloadError, match='grows over 999 bytes'):
+        decode(packed, most=999)
 
 
 def test_the_codecs_import_lightly() -> None:

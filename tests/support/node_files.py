@@ -20,6 +20,19 @@ disk_free_limit.absolute = 50MB
 """
 
 
+#: Names another rabbitmq-server than the one of this machine, as one in a chroot with a newer Erlang.
+SERVER_VARIABLE = 'RABBITMQ_SERVER'
+
+
+def find_server() -> str:
+    """The path of the broker's start script.
+
+    Raises:
+        RuntimeError: it is not on this machine.
+    """
+    return os.environ.get(SERVER_VARIABLE) or find_binary('rabbitmq-server')
+
+
 def find_binary(name: str) -> str:
     """The path of one of RabbitMQ's or Erlang's programs.
 

@@ -1,6 +1,7 @@
 """A private RabbitMQ node: its own ports, data, cookie and epmd, gone without trace when it is closed."""
 
 import atexit
+import itertools
 import os
 import shutil
 import signal
@@ -15,12 +16,21 @@ from urllib.parse import quote
 
 from tests.support.erlang import COUNT_QUEUES, CREATE_VHOST, DELETE_VHOST, QueueCounts, binary, parse_counts
 from tests.support.guard import Guard
-from tests.support.node_files import NODE_NAME, find_binary, node_environment, write_node_files
+from tests.support.node_files import (
+    NODE_NAME,
+    find_binary,
+    find_server,
+    node_environment,
+    write_node_files,
+)
 from tests.support.ports import accepts, answers_amqp, free_port
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 30.0
 POLL_S = 0.02
+MOST_CALLERS = 200
+
+_callers = itertools.count()
 
 
 class Node:
@@ -66,7 +76,7 @@ class Node:
         """
         if self._beam is not None:
             return
-        server = find_binary('rabbitmq-server')
+        server = find_server()
         if self._epmd is None:
             self._prepare(server)
         self._beam = self._spawn([server])
@@ -142,7 +152,9 @@ class Node:
         Raises:
             RuntimeError: the broker is down, or the expression failed; with what it said.
         """
-        target = ['-sname', NODE_NAME, '-c', self._environment['RABBITMQ_ERLANG_COOKIE']]
+        # A name for each caller of a moment: by default all are called c17, and the second is refused.
+        caller = f'c{next(_callers) % MOST_CALLERS}'
+        target = ['-sname', NODE_NAME, '-h', caller, '-c', self._environment['RABBITMQ_ERLANG_COOKIE']]
         command = [find_binary('erl_call'), *target, '-timeout', '30', '-e']
         answer = self._run(command, expression + '\n')
         if not answer.startswith('{ok, '):

@@ -62,7 +62,7 @@ def test_a_module_is_no_target(write: Write) -> None:
     """A path that ends at a module, imported or not, asks for a function in it."""
     write('gm_mods/__init__.py')
     write('gm_mods/orders.py')
-    assert fault('gm_mods.orders') == "target 'gm_mods.orders' is a module; name a function in it"
+    assert fault('gm_mods.orders') == "target 'gm_mods.orders' is a module; name something in it"
 
 
 def test_what_cannot_be_called_is_no_target(write: Write) -> None:

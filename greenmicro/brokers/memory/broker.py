@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import gevent
 from gevent.event import Event
 
-from greenmicro.amqp.topology import Exchange, Subscription, queue_of_type
+from greenmicro.amqp.topology import Exchange, Subscription, dead_queue_of
 from greenmicro.brokers.base import Broker, Consumer, Receive
 from greenmicro.brokers.memory.queues import Item, MemoryQueue
 from greenmicro.brokers.memory.vhost import Vhost, enter, leave
 from greenmicro.brokers.memory.wire import copied_headers
+from greenmicro.copies import names_of, retry_of
+from greenmicro.dead_letters import dead_letter
 from greenmicro.errors import BrokerError, PublishError, StoppingError
 from greenmicro.messages import Message, Outcome, Publication, Settlement
-from greenmicro.retry import dead_letter
 from greenmicro.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 SCHEME = 'memory://'
-#: How long to wait, in seconds, before a dead letter that its queue refused is tried again.
-BURY_RETRY_S = 1.0
+#: How long to wait, in seconds, before a message that its next queue refused is tried again.
+MOVE_RETRY_S = 1.0
 
 
 class MemoryBroker(Broker):
@@ -53,7 +54,7 @@ class MemoryBroker(Broker):
 
     def subscribe(self, subscription: Subscription, receive: Receive) -> MemoryConsumer:
         """Add a queue to consume from; see the contract."""
-        consumer = MemoryConsumer(subscription, receive, self._settings.queue_type)
+        consumer = MemoryConsumer(subscription, receive)
         self._consumers.append(consumer)
         return consumer
 
@@ -75,6 +76,11 @@ class MemoryBroker(Broker):
         """Wait until it is started; see the contract."""
         self._told.wait(timeout_s)
         return self._ready
+
+    def hindrances(self) -> Iterator[str]:
+        """Say what keeps us from being ready: that it is not started, or closed; see the contract."""
+        if not self._ready:
+            yield 'the broker is closed' if self._closed else 'the broker is not started'
 
     def publish(self, publication: Publication) -> None:
         """Put a message into its queues, then let other greenlets run; see the contract."""
@@ -111,13 +117,11 @@ class MemoryConsumer(Consumer):
     Args:
         subscription: The queue and what feeds it.
         receive: Called for each message, on the dispatcher's greenlet.
-        queue_type: With which type a missing dead queue is declared, as on RabbitMQ.
     """
 
-    def __init__(self, subscription: Subscription, receive: Receive, queue_type: str | None) -> None:
+    def __init__(self, subscription: Subscription, receive: Receive) -> None:
         self._subscription = subscription
         self._receive = receive
-        self._queue_type = queue_type
         # In AMQP a prefetch of 0 stands for no limit.
         self._limit = subscription.prefetch or sys.maxsize
         # What it holds, and the settlement that could not be carried out yet; None before there is any.
@@ -181,6 +185,9 @@ class MemoryConsumer(Consumer):
             None,
             item,
         )
+        if message.headers:
+            exchange, routing_key = names_of(message)
+            message = message._replace(exchange=exchange, routing_key=routing_key)
         self._receive(message)
 
     # What workers ask and tell.
@@ -200,9 +207,10 @@ class MemoryConsumer(Consumer):
             self._give_back(item)
         elif settlement is Settlement.DEAD_LETTER:
             assert outcome.failure is not None
-            self._bury(item, dead_letter(message, outcome.failure))
-        else:
-            raise NotImplementedError(f'{settlement} of {message!r}')
+            self._move(item, dead_letter(message, outcome.failure), settlement)
+        elif settlement is Settlement.RETRY:
+            assert outcome.failure is not None
+            self._move(item, retry_of(message, outcome.failure), settlement)
 
     def _forget(self, item: Item) -> None:
         del self._held[item]
@@ -214,19 +222,20 @@ class MemoryConsumer(Consumer):
         if not self._running:
             self._restore([item])
 
-    def _bury(self, item: Item, letter: Publication) -> None:
-        """Publish a dead letter, then ack; a message whose dead queue is full stays, and is tried again."""
+    def _move(self, item: Item, publication: Publication, settlement: Settlement) -> None:
+        """Publish a message anew, then ack; one whose next queue is full stays, and is tried again."""
         if item not in self._held:
             return
+        queue = publication.routing_key
         try:
-            if letter.routing_key not in self._vhost.queues:
-                self._vhost.declare_queue(queue_of_type(letter.routing_key, self._queue_type), None)
-            self._vhost.publish(letter)
+            if settlement is Settlement.DEAD_LETTER and queue not in self._vhost.queues:
+                self._vhost.declare_queue(dead_queue_of(self._subscription.queue), None)
+            self._vhost.publish(publication)
         except PublishError as error:
             if self._held[item] is None:  # told once, not at each try
-                logger.error('queue %s cannot be written (%s): the message stays', letter.routing_key, error)
-            self._held[item] = Settlement.DEAD_LETTER
-            gevent.spawn_later(BURY_RETRY_S, self._bury, item, letter)
+                logger.error('queue %s: %s; the message stays', queue, error)
+            self._held[item] = settlement
+            gevent.spawn_later(MOVE_RETRY_S, self._move, item, publication, settlement)
         else:
             self._forget(item)
 

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from greenmicro.amqp.topology import Exchange, Queue
+from greenmicro.amqp.topology import Exchange, Queue, delay_of
 from greenmicro.brokers.memory.deaths import after_death, goes_in_circles
 from greenmicro.brokers.memory.dispatcher import Dispatcher
 from greenmicro.brokers.memory.exchanges import KINDS, MemoryExchange
@@ -120,6 +120,8 @@ class Vhost:
             PayloadError: AMQP cannot carry it.
             PublishError: There is no such exchange, no queue takes it, or one is full.
         """
+        if publication.delay_s is not None:
+            publication = self._held(publication, publication.delay_s)
         exchange, routing_key = publication.exchange, publication.routing_key
         check_name('routing key', routing_key)
         properties = carried_properties(publication.properties)
@@ -138,6 +140,15 @@ class Vhost:
         ]
         if full:
             raise RefusedError(f'queue {full[0]!r} is full and refuses the message')
+
+    def _held(self, publication: Publication, delay_s: float) -> Publication:
+        """Declare where a message waits, and return it as it goes there."""
+        delay = delay_of(publication.exchange, delay_s)
+        # Straight back to its exchange: what nobody takes is dropped here, and holds nothing up.
+        arguments = {**delay.queue.arguments, 'x-dead-letter-exchange': delay.target}
+        queue = self.declare_queue(Queue(delay.queue.name, arguments=arguments), None)
+        self.declare_exchange(delay.exchange).bind(queue, '')
+        return publication._replace(exchange=delay.exchange.name, mandatory=True, delay_s=None)
 
     def _route(self, exchange: str, routing_key: str) -> Sequence[MemoryQueue] | None:
         if not exchange:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import gevent
 from gevent.event import Event
 
-from greenmicro.amqp.topology import Exchange, Subscription
+from greenmicro.amqp.topology import Exchange, Subscription, dead_queue_of
 from greenmicro.brokers.base import Broker, Receive
 from greenmicro.brokers.rabbitmq.connection import Connection
 from greenmicro.brokers.rabbitmq.consumer import RabbitConsumer
+from greenmicro.brokers.rabbitmq.delays import Delays
 from greenmicro.brokers.rabbitmq.link import Link
 from greenmicro.brokers.rabbitmq.publisher import Publisher
 from greenmicro.brokers.rabbitmq.republisher import Republisher
@@ -26,17 +27,22 @@ class RabbitBroker(Broker):
         settings: The service's settings.
     """
 
+    #: RabbitMQ's default of its `consumer_timeout`, which AMQP does not tell.
+    consumer_timeout_s = 1_800.0
+
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._consumers: list[RabbitConsumer] = []
         self._link = Link(settings, 'consume', self._serve, self._lose, self._fail)
         self._publisher = Publisher(settings, self._fail)
-        self._republisher = Republisher(self._publisher)
+        self._delays = Delays(self._publisher, settings.confirm_timeout_s)
+        self._republisher = Republisher(self._publisher, self._delays)
         self._on_fatal: Callable[[Exception], None] | None = None
 
     def declare(self, exchange: Exchange) -> None:
         """Have an exchange declared on each publish channel; see the contract."""
         self._publisher.declare(exchange)
+        self._delays.declare(exchange)
 
     def subscribe(self, subscription: Subscription, receive: Receive) -> RabbitConsumer:
         """Add a queue to consume from; see the contract."""
@@ -50,6 +56,7 @@ class RabbitBroker(Broker):
             self._fail,
         )
         self._consumers.append(consumer)
+        self._publisher.know(dead_queue_of(subscription.queue))
         return consumer
 
     def start(self, on_fatal: Callable[[Exception], None]) -> None:
@@ -63,9 +70,15 @@ class RabbitBroker(Broker):
         """Wait until all consume and publishing is possible; see the contract."""
         return _wait_all([self._publisher.ready, *(one.ready for one in self._consumers)], timeout_s)
 
+    def hindrances(self) -> Iterator[str]:
+        """Say what keeps us from being ready; see the contract."""
+        yield from self._publisher.hindrances()
+        for consumer in self._consumers:
+            yield from consumer.hindrances()
+
     def publish(self, publication: Publication) -> None:
         """Publish and return when it is confirmed; see the contract."""
-        self._publisher.publish(publication)
+        self._delays.publish(publication)
 
     def stop(self, timeout_s: float) -> None:
         """Cancel all consumers; see the contract."""

@@ -30,6 +30,10 @@ class LostError(Exception):
         return isinstance(self.error, ChannelError)
 
 
+class NackedError(RefusedError):
+    """The broker did not take the message; a moment later it may."""
+
+
 class Flight:
     """One message on its way to the broker.
 
@@ -52,9 +56,13 @@ class Flights:
 
     amqp's own confirm mode takes any ack for its own: of 10 greenlets on one channel 4 failed, and a late
     ack confirmed a message that the broker had refused.
+
+    Attributes:
+        bytes: How large their bodies are, together.
     """
 
     def __init__(self) -> None:
+        self.bytes = 0
         self._tag = 0
         self._by_tag: dict[int, Flight] = {}  # in the order of their tags
 
@@ -65,6 +73,7 @@ class Flights:
         """Take note of a publish, right before it is written: the broker counts them as they come."""
         self._tag += 1
         flight = self._by_tag[self._tag] = Flight(publication)
+        self.bytes += len(publication.body)
         return flight
 
     def confirm(self, tag: int, multiple: bool, accepted: bool) -> None:
@@ -93,7 +102,7 @@ class Flights:
 
     def lose(self, error: Exception) -> None:
         """Tell all that are in flight that the channel is lost."""
-        flights, self._by_tag = self._by_tag, {}
+        flights, self._by_tag, self.bytes = self._by_tag, {}, 0
         for flight in flights.values():
             flight.landed.set_exception(LostError(error, alone=len(flights) == 1))
 
@@ -101,8 +110,9 @@ class Flights:
         flight = self._by_tag.pop(tag, None)
         if flight is None:
             return
+        self.bytes -= len(flight.publication.body)
         if not accepted:
-            flight.landed.set_exception(RefusedError('the broker refused the message; is its queue full?'))
+            flight.landed.set_exception(NackedError('the broker refused the message; is its queue full?'))
         elif flight.returned:
             flight.landed.set_exception(UnroutableError(f'no queue takes the message ({flight.returned})'))
         else:

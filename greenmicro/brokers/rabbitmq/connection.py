@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +10,14 @@ import gevent
 import kombu
 from kombu.transport import pyamqp
 
+from greenmicro.brokers.rabbitmq.encryption import options_of
 from greenmicro.brokers.rabbitmq.transport import TCPTransport, TLSTransport
 from greenmicro.brokers.rabbitmq.wire import Wire
 from greenmicro.settings import Settings
+from greenmicro.tls import TLS
+
+#: TCP gives up a peer that acknowledges nothing for so many heartbeat intervals.
+USER_TIMEOUT_HEARTBEATS = 2
 
 
 class Connection(pyamqp.Connection):  # type: ignore[misc]
@@ -63,6 +67,15 @@ class Connection(pyamqp.Connection):  # type: ignore[misc]
         else:
             super().drain_events(timeout)
 
+    def bear_silence(self, endless: bool) -> None:
+        """Say whether a broker that reads nothing is there all the same, as it is in a resource alarm.
+
+        TCP would give it up as soon as more is in flight than the sockets' buffers hold: after twice the
+        heartbeat, again and again for as long as the alarm lasts.
+        """
+        limit_ms = 0 if endless else int(USER_TIMEOUT_HEARTBEATS * 1000 * self.heartbeat)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit_ms)
+
     def abandon(self, error: Exception) -> None:
         """Let go of the socket and of everything that waits on it, without a word to the broker."""
         self.wire.close(error)
@@ -83,6 +96,9 @@ def client_of(uri: str, settings: Settings, name: str, **options: Any) -> Any:
         settings: The service's settings.
         name: The connection's name, as the broker shows it.
         **options: Further options of amqp's connection.
+
+    Raises:
+        BrokerError: What is said of TLS cannot be.
     """
     client = kombu.Connection(
         uri,
@@ -91,17 +107,16 @@ def client_of(uri: str, settings: Settings, name: str, **options: Any) -> Any:
         heartbeat=settings.heartbeat_s,
         transport_options={
             'wire': Wire(),
-            # 1 s by default: a publisher would die of a memory alarm after 1.5 s.
-            'socket_settings': {socket.TCP_USER_TIMEOUT: int(2000 * settings.heartbeat_s)},
+            # 1 s by default: a connection would not outlive a network that is slow for a moment.
+            'socket_settings': {
+                socket.TCP_USER_TIMEOUT: int(USER_TIMEOUT_HEARTBEATS * 1000 * settings.heartbeat_s)
+            },
             'client_properties': {'connection_name': f'{settings.service_name} {name}'},
             **options,
         },
     )
     if uri.startswith('amqps:'):
-        given = {name.removeprefix('ssl_'): value for name, value in (client.ssl or {}).items()}
-        # The name as the URI has it: kombu's own way makes an address of `localhost` first. And whatever the
-        # URI says of TLS, who the broker is gets verified unless it says not to.
-        client.ssl = {'server_hostname': client.hostname, 'cert_reqs': ssl.CERT_REQUIRED, **given}
+        client.ssl = options_of(settings.amqp_ssl or TLS(), client.hostname, client.ssl or {})
     return client
 
 

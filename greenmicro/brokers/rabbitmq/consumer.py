@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -19,11 +19,12 @@ from greenmicro.brokers.rabbitmq.contents import Content
 from greenmicro.brokers.rabbitmq.crashes import Fate, Suspicion, moved
 from greenmicro.brokers.rabbitmq.deliveries import Deliveries
 from greenmicro.brokers.rabbitmq.owners import ChannelOwner
-from greenmicro.brokers.rabbitmq.republisher import Republisher, names_of
+from greenmicro.brokers.rabbitmq.republisher import Republisher
 from greenmicro.brokers.rabbitmq.topology import kombu_queue
+from greenmicro.copies import names_of, retry_of
+from greenmicro.dead_letters import dead_letter
 from greenmicro.errors import BrokerError
 from greenmicro.messages import Message, Outcome, Publication, Settlement
-from greenmicro.retry import dead_letter
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
     Args:
         subscription: The queue and what feeds it.
         receive: Called for each message, on the reader's greenlet.
-        republisher: Carries dead letters.
+        republisher: Carries dead letters and retries.
         reconnect_max_s: The longest delay between two tries to consume, in seconds.
         max_crashes: At how many processes that ended with it a message is dead-lettered.
         on_fatal: Called when the broker refuses the queue before it was ever consumed from.
@@ -94,6 +95,11 @@ class RabbitConsumer(Consumer, ChannelOwner):
         self._server.kill()
         if self._stopping.is_set():
             self.stopped.set()
+
+    def hindrances(self) -> Iterator[str]:
+        """Say why it is not consuming at this moment, if it is not."""
+        if not self.ready.is_set():
+            yield f'queue {self._queue}: not consuming ({self._error or self._told or "no connection yet"})'
 
     def stop(self) -> None:
         """Begin to stop: `stopped` is set once the broker delivers no more."""
@@ -187,9 +193,8 @@ class RabbitConsumer(Consumer, ChannelOwner):
             content.unreadable,
             self._deliveries.delivery(tag),
         )
-        if message.headers and not message.exchange:
-            exchange, routing_key = names_of(message)
-            message = message._replace(exchange=exchange, routing_key=routing_key)
+        if message.headers and (origin := names_of(message)) != names:
+            message = message._replace(exchange=origin[0], routing_key=origin[1])
         if self._deliveries.take_in(message):
             if message.redelivered or message.crashes:
                 self._receive_again(message)
@@ -235,8 +240,9 @@ class RabbitConsumer(Consumer, ChannelOwner):
         elif settlement is Settlement.DEAD_LETTER:
             assert outcome.failure is not None
             self._republisher.move(message, dead_letter(message, outcome.failure), self._deliveries)
-        else:
-            raise NotImplementedError(f'{settlement} of {message!r}')
+        elif settlement is Settlement.RETRY:
+            assert outcome.failure is not None
+            self._republisher.move(message, retry_of(message, outcome.failure), self._deliveries)
 
     def _give_back(self, message: Message) -> None:
         if self._stopping.is_set() and not self.stopped.is_set():

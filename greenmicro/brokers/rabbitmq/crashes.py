@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from greenmicro.brokers.rabbitmq.republisher import copy_of
+from greenmicro.copies import copy_of
+from greenmicro.dead_letters import dead_letter
 from greenmicro.messages import CRASHES_HEADER, Failure, Message, Publication, Reason
-from greenmicro.retry import dead_letter
 
 #: On a message that is on its last chance: from where it is delivered with this mark it is run, and no
 #: other one with it.
@@ -91,7 +91,7 @@ class Suspicion:
         if crashes < self._last:
             return RUN
         if suspect and alone:
-            return Verdict(Fate.BURY, _letter(message, crashes + 1), crashes + 1)
+            return Verdict(Fate.BURY, _letter(message), crashes + 1)
         return self._give_last_chance(message, alone)
 
     def _give_last_chance(self, message: Message, alone: bool) -> Verdict:
@@ -132,8 +132,7 @@ def moved(message: Message, marks: Mapping[str, Any] | None = None) -> Publicati
     return copy._replace(headers={**headers, **(marks or {})})
 
 
-def _letter(message: Message, crashes: int) -> Publication:
+def _letter(message: Message) -> Publication:
     headers = {key: value for key, value in message.headers.items() if key != ALONE_HEADER}
-    counted = message._replace(headers={**headers, CRASHES_HEADER: crashes})
-    error = f'worker lost: {crashes} times a process ended that ran it, or had it to run'
-    return dead_letter(counted, Failure(Reason.WORKER_LOST, error))
+    error = f'worker lost: {message.crashes + 1} times a process ended that ran it, or had it to run'
+    return dead_letter(message._replace(headers=headers), Failure(Reason.WORKER_LOST, error))

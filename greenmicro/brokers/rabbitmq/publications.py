@@ -59,7 +59,7 @@ def pack_publication(channel: int, publication: Publication, frame_max: int) -> 
         PayloadError: A name or property is too long or of a type that AMQP does not carry, or all of
             them do not fit into one frame, for which the broker would end the connection (501).
     """
-    exchange, routing_key, body, properties, headers, mandatory = publication
+    exchange, routing_key, body, properties, headers, mandatory = publication[:6]
     names = _pack_short('exchange', exchange) + _pack_short('routing key', routing_key)
     method = pack_frame(METHOD, channel, PUBLISH_HEAD + names + bytes([mandatory]))
     head = CONTENT_HEAD.pack(spec.Basic.CLASS_ID, 0, len(body)) + pack_properties(properties, headers)
@@ -100,7 +100,11 @@ def pack_properties(properties: Mapping[str, Any], headers: Mapping[str, Any]) -
 def _pack_short(name: str, value: Any) -> bytes:
     if not isinstance(value, str):
         raise PayloadError(f'{name}: wanted a text, found {type(value).__name__}')
-    raw = value.encode('utf-8', 'surrogatepass')
+    try:
+        raw = value.encode()
+    except UnicodeEncodeError:
+        # No reader could read it, nor we a return of it.
+        raise PayloadError(f'{name}: wanted a text, found one with a lone surrogate') from None
     if len(raw) > SHORT_LIMIT:
         raise PayloadError(f'{name}: wanted at most {SHORT_LIMIT} bytes, found {len(raw)}: {value[:40]!r}...')
     return bytes([len(raw)]) + raw

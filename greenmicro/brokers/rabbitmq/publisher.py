@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import gevent
 import kombu
-from amqp.exceptions import AMQPError, ChannelError, NotFound
+from amqp.exceptions import AMQPError, ChannelError
 from gevent.event import Event
 
-from greenmicro.amqp.topology import Exchange, queue_of_type
+from greenmicro.amqp.topology import Exchange, Queue
 from greenmicro.brokers.rabbitmq.backoff import REFUSED_RETRY_S, backoff
-from greenmicro.brokers.rabbitmq.confirms import Flights, LostError
+from greenmicro.brokers.rabbitmq.confirms import Flights
 from greenmicro.brokers.rabbitmq.connection import Connection
 from greenmicro.brokers.rabbitmq.contents import Content
 from greenmicro.brokers.rabbitmq.link import Link
 from greenmicro.brokers.rabbitmq.owners import ChannelOwner
 from greenmicro.brokers.rabbitmq.publications import pack_publication
 from greenmicro.brokers.rabbitmq.topology import kombu_exchange
-from greenmicro.errors import BrokerError, RefusedError, StoppingError, UnavailableError, UnconfirmedError
+from greenmicro.brokers.rabbitmq.tries import send_until_taken
+from greenmicro.brokers.rabbitmq.window import Window
+from greenmicro.errors import BlockedError, BrokerError, StoppingError, UnavailableError, UnconfirmedError
 from greenmicro.messages import Publication
 from greenmicro.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: How many publishes may wait for their confirm at once; more wait for room.
-WINDOW = 10_000
+ALARM = 'the broker accepts no messages: a resource alarm'
 
 
 class Publisher(ChannelOwner):
@@ -47,12 +49,12 @@ class Publisher(ChannelOwner):
         self._on_fatal = on_fatal
         self._link = Link(settings, 'publish', self._serve, self._lose_connection, on_fatal)
         self._exchanges: list[Exchange] = []
+        self._queues: dict[str, Queue] = {}
         self._server: Any = None
         self._connection: Connection
         self._channel_id = 0
-        self._flights = Flights()
-        self._suspects = 0  # publishes of which one made the broker close the channel
-        self._room = Event()
+        self._window = Window()
+        self._landed = Event()  # something has, since it was last cleared
         self._error: Exception | None = None
         self._channel_lost = Event()
         self._was_up = False
@@ -64,25 +66,44 @@ class Publisher(ChannelOwner):
         if exchange.declared and exchange not in self._exchanges:
             self._exchanges.append(exchange)
 
+    def know(self, queue: Queue) -> None:
+        """Remember how a queue is to be declared, should it be missing one day."""
+        self._queues[queue.name] = queue
+
+    @property
+    def connection(self) -> Connection | None:
+        """The present connection, for errands on channels of their own; None if it cannot be used now."""
+        return None if self._link.blocked else self._link.connection
+
     def start(self) -> None:
         """Begin to connect; returns at once."""
         self._link.start()
+
+    def hindrances(self) -> Iterator[str]:
+        """Say why publishing is not possible at this moment, if it is not."""
+        if self._link.connection is None:
+            yield f'publishing: {self._link.trouble}'
+        elif not self.ready.is_set():
+            yield f'publishing: no channel ({self._error or "not open yet"})'
+        elif self._link.blocked:
+            yield 'publishing: the broker accepts no messages (a resource alarm)'
 
     def close(self, timeout_s: float) -> None:
         """Publish no more; what waits for its confirm gets the time to receive it."""
         self._closed = True
         self._wake()  # who waits to publish is told that we have stopped
         deadline = time.monotonic() + timeout_s
-        while len(self._flights) and (left := deadline - time.monotonic()) > 0:
-            self._room.clear()
-            self._room.wait(left)
+        while len(self._window.flights) and (left := deadline - time.monotonic()) > 0:
+            self._landed.clear()
+            self._landed.wait(left)
         self._link.close(max(0.0, deadline - time.monotonic()))
         self._wake()
 
     def _wake(self) -> None:
         self.ready.set()
-        self._room.set()
+        self._landed.set()
         self._link.unblocked.set()
+        self._window.let_all_in()
 
     # The channel's life, in a greenlet of the publisher's own.
 
@@ -126,7 +147,7 @@ class Publisher(ChannelOwner):
             kombu_exchange(exchange)(channel).declare()
         if self._error is not None:  # closed again, in the same read as the last answer
             raise self._error
-        self._flights = Flights()
+        self._window.flights = Flights()
         self._connection = connection
         self._channel_id = channel.channel_id
         self._was_up = True
@@ -135,19 +156,23 @@ class Publisher(ChannelOwner):
     def _lose_channel(self, error: Exception) -> None:
         if not self._closed:
             self.ready.clear()
-        self._flights.lose(error)
-        self._room.set()
+        self._window.flights.lose(error)
+        self._note_landing()
 
     # What the channel tells; on the reader's greenlet.
 
     def confirmed(self, tag: int, multiple: bool, accepted: bool) -> None:
         """Land one flight, or all up to a tag."""
-        self._flights.confirm(tag, multiple, accepted)
-        self._room.set()
+        self._window.flights.confirm(tag, multiple, accepted)
+        self._note_landing()
+
+    def _note_landing(self) -> None:
+        self._landed.set()
+        self._window.let_in()
 
     def returned(self, why: str, names: tuple[str, str], content: Content) -> None:
         """Note why a message came back; its ack follows, by which it lands."""
-        self._flights.bounce(why, names, content.properties.get('message_id'))
+        self._window.flights.bounce(why, names, content.properties.get('message_id'))
 
     def closed(self, error: ChannelError) -> None:
         """Hear that the broker has closed the channel: an exchange is gone, or a message too large."""
@@ -159,48 +184,28 @@ class Publisher(ChannelOwner):
 
     def publish(self, publication: Publication) -> None:
         """Publish and return when the broker has confirmed it; see the contract."""
-        deadline = time.monotonic() + self._settings.confirm_timeout_s
+        limit_s = publication.timeout_s
+        if limit_s is None:
+            limit_s = self._settings.confirm_timeout_s
+        deadline = time.monotonic() + limit_s
+        send_until_taken(partial(self._send, publication, deadline, limit_s), self._window, deadline)
+
+    def _send(self, publication: Publication, deadline: float, limit_s: float) -> None:
         try:
-            self._send(publication, deadline)
-        except LostError as lost:
-            self._send_again(publication, deadline, lost)
-
-    def _send_again(self, publication: Publication, deadline: float, lost: LostError) -> None:
-        """Send once more what may have arrived, with the same message_id, so that a consumer can tell.
-
-        When the broker closed the channel because of a message, and more than one was in flight, each is
-        sent again alone: so the one that it was finds itself refused, and takes no other along.
-        """
-        # An exchange that was missing may be one of ours, and there again by then.
-        if lost.by_message and lost.alone and not isinstance(lost.error, NotFound):
-            raise RefusedError(f'the broker refused the message: {lost}')
-        self._suspects += lost.by_message
-        try:
-            self._send(publication, deadline)
-        except LostError as again:
-            if again.by_message and again.alone:
-                raise RefusedError(f'the broker refused the message: {again}') from None
-            raise UnconfirmedError(f'the connection was lost twice before the confirm: {again}') from None
-        except (UnavailableError, StoppingError) as error:
-            raise UnconfirmedError(
-                f'the connection was lost before the confirm ({lost}); it may have arrived; then: {error}'
-            ) from None
-        finally:
-            self._suspects -= lost.by_message
-            self._room.set()
-
-    def _send(self, publication: Publication, deadline: float) -> None:
-        self._wait_for_room(deadline)
-        # No switch from here to the write: the broker counts publishes in the order that they are written.
-        connection = self._connection
-        frames = pack_publication(self._channel_id, publication, connection.frame_max)
-        flight = self._flights.add(publication)
-        connection.wire.outbox.write(frames)
+            self._wait_for_room(deadline)
+            # No switch from here to the write: the broker counts publishes as they are written.
+            connection = self._connection
+            frames = pack_publication(self._channel_id, publication, connection.frame_max)
+            flight = self._window.flights.add(publication)
+            connection.wire.outbox.write(frames)
+        finally:  # whoever was let in lets the next one in, also when it does not fly after all
+            self._window.let_in()
+        del frames  # they are the writer's; kept here they would be there until the confirm
         # Not get(timeout): it raises what the caller's own gevent.Timeout would raise too.
         flight.landed.wait(max(0.0, deadline - time.monotonic()))
         if not flight.landed.ready():
-            limit = self._settings.confirm_timeout_s
-            raise UnconfirmedError(f'no confirm within {limit:g} s; the message may have arrived')
+            why = f' ({ALARM})' if self._link.blocked else ''
+            raise UnconfirmedError(f'no confirm within {limit_s:g} s{why}; the message may have arrived')
         flight.landed.get()
 
     def _wait_for_room(self, deadline: float) -> None:
@@ -209,20 +214,20 @@ class Publisher(ChannelOwner):
                 raise StoppingError('the service has stopped; the message was not sent')
             if self.ready.is_set() and self._connection.wire.lost.ready():
                 self.ready.clear()  # what is sent from here until the link lets go of it would be lost twice
+            left_s = max(0.0, deadline - time.monotonic())
             if not self.ready.is_set():
-                hindrance, over = 'the broker was not there in time', self.ready
+                if not self.ready.wait(left_s):
+                    raise UnavailableError('the broker was not there in time; the message was not sent')
             elif self._link.blocked:
-                hindrance, over = 'the broker accepts no messages (a resource alarm)', self._link.unblocked
-            elif len(self._flights) >= (1 if self._suspects else WINDOW):
-                hindrance, over = 'too many messages wait for their confirm', self._room
-                over.clear()
-            else:
+                if not self._link.unblocked.wait(left_s):
+                    raise BlockedError(f'{ALARM}; the message was not sent')
+            elif self._window.open:
                 return
-            if not over.wait(max(0.0, deadline - time.monotonic())):
-                raise UnavailableError(f'{hindrance}; the message was not sent')
+            elif not self._window.wait(left_s) and not self._link.blocked:
+                raise UnavailableError('too many messages wait for their confirm; the message was not sent')
 
     def declare_queue(self, name: str) -> None:
-        """Declare a durable queue, on a channel of its own: a refusal must not take others' flights along.
+        """Declare a queue, on a channel of its own: a refusal must not take others' flights along.
 
         Raises:
             BrokerError: The broker refuses it.
@@ -235,7 +240,7 @@ class Publisher(ChannelOwner):
         try:
             channel = connection.channel()
             connection.wire.owners[channel.channel_id] = errand
-            queue = queue_of_type(name, self._settings.queue_type)
+            queue = self._queues.get(name, Queue(name))
             kombu.Queue(name, durable=True, queue_arguments=dict(queue.arguments) or None)(channel).declare()
             connection.wire.owners.pop(channel.channel_id, None)
             channel.close()

@@ -144,8 +144,9 @@ class Doubts:
 def key_of(message: Message) -> Hashable:
     """Return what a redelivery of a message is known by.
 
-    That is all that its sender gave, its names and its body: the id and the attempt are among it. A
-    requeued dead letter, a retry, or another message of the same id differ in their headers, time or body.
+    That is all that its sender gave, its names and its body: the id, the attempt and the crashes are among
+    it. A requeued dead letter, a retry, or another message of the same id differ in their headers, time or
+    body.
     """
     envelope = (
         message.exchange,

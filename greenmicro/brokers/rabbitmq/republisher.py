@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 
 import gevent
+from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
 
 from greenmicro.brokers.rabbitmq.backoff import REFUSED_RETRY_S, backoff
+from greenmicro.brokers.rabbitmq.delays import Delays
 from greenmicro.brokers.rabbitmq.deliveries import Deliveries
 from greenmicro.brokers.rabbitmq.publisher import Publisher
 from greenmicro.errors import BrokerError, PayloadError, PublishError, StoppingError, UnroutableError
-from greenmicro.messages import ATTEMPT_HEADER, Message, Publication
-from greenmicro.retry import ORIGIN_EXCHANGE, ORIGIN_ROUTING_KEY
+from greenmicro.messages import ATTEMPT_HEADER, CRASHES_HEADER, Message, Publication
 
 logger = logging.getLogger(__name__)
 
 #: The longest delay, in seconds, between two tries to write a message.
 RETRY_MAX_S = 5.0
-NOT_COPIED = frozenset(('x-delivery-count', 'x-acquired-count', 'CC', 'BCC'))
+#: So many are on their way at once, however many messages fail together: of the publisher's window targets
+#: need the most.
+AT_ONCE = 1_000
 #: Of headers that AMQP cannot carry on, our own are kept, cut to this length.
 SLIM_HEADER = 10_000
 
@@ -28,12 +32,17 @@ class Republisher:
     """Publishes messages elsewhere, each in a greenlet of its own, for as long as it takes; then acks.
 
     Args:
-        publisher: Publishes them, confirmed and mandatory.
+        publisher: Declares dead queues that are missing.
+        delays: Publishes, confirmed and mandatory.
     """
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, publisher: Publisher, delays: Delays) -> None:
         self._publisher = publisher
+        self._delays = delays
         self._moving = Group()
+        self._turn = BoundedSemaphore(AT_ONCE)
+        self._staying: Counter[str] = Counter()
+        self._told: dict[str, set[str]] = {}
 
     def move(self, message: Message, publication: Publication, deliveries: Deliveries) -> None:
         """Publish, then ack; returns at once. A message whose channel was lost meanwhile is let be.
@@ -56,60 +65,57 @@ class Republisher:
         self._moving.kill()
 
     def _move(self, message: Message, publication: Publication, deliveries: Deliveries) -> None:
-        delays = backoff(RETRY_MAX_S)
-        forms = slimmer(publication)
-        told = False
+        queue = publication.routing_key
+        waits = backoff(RETRY_MAX_S)
+        stays = 0
         while True:
             try:
-                self._publisher.publish(publication)
+                self._publish(message, publication)
+            except StoppingError:
+                deliveries.give_back(message)
+                break
+            except PublishError as error:
+                self._staying[queue] += not stays
+                stays = 1
+                # The work queue itself is declared, and bound, by its consumer.
+                if not isinstance(error, UnroutableError):
+                    self._tell(queue, f'queue {queue}: {error}; the message stays')
+                elif queue != message.queue:
+                    self._declare(queue)
+                gevent.sleep(next(waits))
+            else:
+                deliveries.ack(message)
+                break
+        self._staying[queue] -= stays
+        if not self._staying[queue]:
+            self._told.pop(queue, None)
+
+    def _publish(self, message: Message, publication: Publication) -> None:
+        """Publish, with less of its headers where AMQP cannot carry them."""
+        forms = slimmer(publication)
+        while True:
+            try:
+                # What waits to try again has left its turn: one queue in trouble holds no other up.
+                with self._turn:
+                    self._delays.publish(publication)
+                return
             except PayloadError as error:
                 publication = next(forms)
                 logger.warning('%r goes on without its headers: %s', message, error)
-            except StoppingError:
-                deliveries.give_back(message)
-                return
-            except UnroutableError:
-                # The work queue itself is declared, and bound, by its consumer.
-                if publication.routing_key != message.queue:
-                    self._declare(publication.routing_key)
-                gevent.sleep(next(delays))
-            except PublishError as error:
-                if not told:
-                    told = True
-                    logger.error('queue %s: %s; the message stays', publication.routing_key, error)
-                gevent.sleep(next(delays))
-            else:
-                deliveries.ack(message)
-                return
 
     def _declare(self, queue: str) -> None:
         try:
             self._publisher.declare_queue(queue)
         except (BrokerError, PublishError) as error:
-            logger.error('queue %s is missing and cannot be declared: %s', queue, error)
+            self._tell(queue, f'queue {queue} is missing and cannot be declared: {error}')
             gevent.sleep(REFUSED_RETRY_S)
 
-
-def copy_of(message: Message) -> Publication:
-    """Return a message as it is published to the end of its own queue.
-
-    It keeps what its sender gave, but for the user id, which the broker refuses if it is not ours, the
-    queue's count of its deliveries, which begins anew, and further receivers, who have had their copies.
-    """
-    headers = {key: value for key, value in message.headers.items() if key not in NOT_COPIED}
-    headers[ORIGIN_EXCHANGE] = message.exchange
-    headers[ORIGIN_ROUTING_KEY] = message.routing_key
-    properties = {key: value for key, value in message.properties.items() if key != 'user_id'}
-    return Publication('', message.queue, message.body, properties, headers, mandatory=True)
-
-
-def names_of(message: Message) -> tuple[str, str]:
-    """Return the exchange and routing key with which a message was first published."""
-    exchange = message.headers.get(ORIGIN_EXCHANGE)
-    routing_key = message.headers.get(ORIGIN_ROUTING_KEY)
-    if message.exchange == '' and isinstance(exchange, str) and isinstance(routing_key, str):
-        return exchange, routing_key
-    return message.exchange, message.routing_key
+    def _tell(self, queue: str, trouble: str) -> None:
+        """Say why messages stay, once for all that are to go to one queue."""
+        told = self._told.setdefault(queue, set())
+        if trouble not in told:
+            told.add(trouble)
+            logger.error('%s', trouble)
 
 
 def slimmer(publication: Publication) -> Iterator[Publication]:
@@ -124,6 +130,7 @@ def slimmer(publication: Publication) -> Iterator[Publication]:
         if key.startswith('greenmicro.') and isinstance(value, (str, int))
     }
     yield publication._replace(headers=headers)
-    attempt = publication.headers.get(ATTEMPT_HEADER)
-    yield publication._replace(headers={} if attempt is None else {ATTEMPT_HEADER: attempt})
-    yield publication._replace(headers={}, properties={'delivery_mode': 2})
+    counts = (ATTEMPT_HEADER, CRASHES_HEADER)
+    counted = publication._replace(headers={key: headers[key] for key in counts if key in headers})
+    yield counted
+    yield counted._replace(properties={'delivery_mode': 2})

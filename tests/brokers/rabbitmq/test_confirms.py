@@ -7,8 +7,8 @@ from amqp.exceptions import NotFound, PreconditionFailed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenmicro.brokers.rabbitmq.confirms import Flight, Flights, LostError
-from greenmicro.errors import RefusedError, UnroutableError
+from greenmicro.brokers.rabbitmq.confirms import Flight, Flights, LostError, NackedError
+from greenmicro.errors import UnroutableError
 from greenmicro.messages import Publication
 
 
@@ -30,7 +30,7 @@ def test_a_confirm_lands_its_own_tag() -> None:
     first, second, third = (flights.add(publication()) for _ in range(3))
     flights.confirm(2, multiple=False, accepted=True)
     flights.confirm(3, multiple=False, accepted=False)
-    assert [result(flight) for flight in (first, second, third)] == ['flying', None, RefusedError]
+    assert [result(flight) for flight in (first, second, third)] == ['flying', None, NackedError]
 
 
 def test_a_late_confirm_lands_nobody_else() -> None:
@@ -54,7 +54,7 @@ def test_confirms_in_any_order(confirms: list[tuple[int, bool, bool]]) -> None:
         flights.confirm(tag, multiple, accepted)
         for covered in range(1, tag + 1) if multiple else [tag]:
             if wanted[covered] == 'flying':
-                wanted[covered] = None if accepted else RefusedError
+                wanted[covered] = None if accepted else NackedError
     assert {tag: result(flight) for tag, flight in flying.items()} == wanted
     assert len(flights) == list(wanted.values()).count('flying')
 

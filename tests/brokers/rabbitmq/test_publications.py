@@ -82,6 +82,7 @@ SELF_CONTAINING['self'] = SELF_CONTAINING
         ({'routing_key': 'ü' * 128}, 'routing key'),
         ({'properties': {'message_id': 'm' * 256}}, 'message_id'),
         ({'properties': {'message_id': 5}}, 'message_id'),
+        ({'properties': {'message_id': '\udc80'}}, 'message_id'),
         ({'properties': {'expiration': 60}}, 'expiration'),
         ({'properties': {'priority': 256}}, 'priority'),
         ({'properties': {'priority': '1'}}, 'priority'),

@@ -1,0 +1,138 @@
+"""Delays: publishes what the broker is to hold for a time, and declares where it waits before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from amqp.exceptions import AMQPError, NotFound
+
+from greenmicro.amqp.topology import Delay, Exchange, Queue, delay_of
+from greenmicro.brokers.rabbitmq.connection import Connection
+from greenmicro.brokers.rabbitmq.publisher import Errand, Publisher
+from greenmicro.brokers.rabbitmq.topology import kombu_exchange
+from greenmicro.errors import BrokerError, PublishError, RefusedError, UnavailableError, UnroutableError
+from greenmicro.messages import Publication
+
+#: How old a quorum queue has to be, in seconds, before anything is entrusted to it: RabbitMQ 3.10, killed
+#: (-9), forgets those that were declared in the last 0.9 s, together with what it had confirmed into them.
+SETTLED_S = 1.0
+
+
+class Delays:
+    """Publishes with and without a delay; what waits is in the broker, and nothing in this process.
+
+    A delay is declared before its first use on each connection, and again when a publish finds it missing.
+
+    Args:
+        publisher: Publishes.
+        confirm_timeout_s: How long to wait for a connection, in seconds.
+    """
+
+    def __init__(self, publisher: Publisher, confirm_timeout_s: float) -> None:
+        self._publisher = publisher
+        self._confirm_timeout_s = confirm_timeout_s
+        self._exchanges: dict[str, Exchange] = {}
+        self._declared: dict[str, Connection] = {}
+        self._errands: dict[str, Any] = {}
+
+    def declare(self, exchange: Exchange) -> None:
+        """Have an exchange declared before delayed messages are to go to it."""
+        self._exchanges[exchange.name] = exchange
+
+    def publish(self, publication: Publication) -> None:
+        """Publish, and return when the broker has confirmed it; see the contract of brokers."""
+        if publication.delay_s is None:
+            self._publisher.publish(publication)
+            return
+        delay = delay_of(publication.exchange, publication.delay_s)
+        held = publication._replace(exchange=delay.exchange.name, mandatory=True, delay_s=None)
+        self._see_to(delay)
+        try:
+            self._publisher.publish(held)
+        except (UnroutableError, RefusedError):
+            # Queue or exchange were deleted, or it is full, which cannot be told from a missing exchange.
+            self._declared.pop(delay.exchange.name, None)
+            self._see_to(delay)
+            self._publisher.publish(held)
+
+    def _see_to(self, delay: Delay) -> None:
+        """Have a delay declared on the present connection."""
+        name = delay.exchange.name
+        self._publisher.ready.wait(self._confirm_timeout_s)
+        connection = self._publisher.connection
+        # Where there is none, publishing says why.
+        if connection is None or self._declared.get(name) is connection:
+            return
+        # Once for all who wait for it, and in a greenlet that no target's time limit ends half-way.
+        errand = self._errands.get(name)
+        if errand is None or errand.dead:
+            errand = self._errands[name] = gevent.spawn(self._declare, connection, delay)
+        if (error := errand.get()) is not None:
+            raise error
+
+    def _declare(self, connection: Connection, delay: Delay) -> PublishError | None:
+        """Declare a delay; return why it could not be, since gevent would print what is raised."""
+        name = delay.exchange.name
+        try:
+            is_new = not _exists(connection, delay.queue)
+            run_errand(connection, lambda channel: self._declare_on(channel, delay))
+        except BrokerError as error:
+            return RefusedError(f'{name} cannot be declared: {error}')
+        except UnavailableError as error:
+            return error
+        if is_new:
+            gevent.sleep(SETTLED_S)
+        self._declared[name] = connection
+        return None
+
+    def _declare_on(self, channel: Any, delay: Delay) -> None:
+        _declare_exchange(channel, delay.exchange)
+        if delay.due is not None and delay.unheard is not None:
+            if (target := self._exchanges.get(delay.target)) is not None:
+                kombu_exchange(target)(channel).declare()
+            _declare_exchange(channel, delay.due)
+            channel.exchange_bind(delay.target, delay.due.name)
+            _declare_queue(channel, delay.unheard, delay.due)
+        # Last: from now on it sends to what is there already.
+        _declare_queue(channel, delay.queue, delay.exchange)
+
+
+def run_errand(connection: Connection, run: Callable[[Any], None]) -> None:
+    """Do something on a channel of its own: a refusal must not take others' messages along.
+
+    Raises:
+        BrokerError: The broker refuses it; its cause says with which answer.
+        UnavailableError: The connection is lost meanwhile.
+    """
+    errand = Errand()
+    try:
+        channel = connection.channel()
+        connection.wire.owners[channel.channel_id] = errand
+        run(channel)
+        connection.wire.owners.pop(channel.channel_id, None)
+        channel.close()
+    except (AMQPError, OSError) as error:
+        if errand.error is not None:
+            raise BrokerError(str(errand.error)) from errand.error
+        raise UnavailableError(f'the connection was lost meanwhile: {error}') from error
+
+
+def _exists(connection: Connection, queue: Queue) -> bool:
+    try:
+        run_errand(connection, lambda channel: channel.queue_declare(queue.name, passive=True))
+    except BrokerError as error:
+        if isinstance(error.__cause__, NotFound):
+            return False
+        raise
+    return True
+
+
+def _declare_exchange(channel: Any, exchange: Exchange) -> None:
+    channel.exchange_declare(exchange.name, exchange.kind, durable=True, auto_delete=False)
+
+
+def _declare_queue(channel: Any, queue: Queue, exchange: Exchange) -> None:
+    channel.queue_declare(queue.name, durable=True, auto_delete=False, arguments=dict(queue.arguments))
+    channel.queue_bind(queue.name, exchange.name)
