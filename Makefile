@@ -6,7 +6,7 @@ NEEDS := setup.py requirements.txt pyproject.toml .ci/setup.sh
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint faults faults-nameko soak clean
 
 demo: export GREENMICRO_AMQP_URI ?= memory://
 demo: .venv/demo-ready
@@ -20,6 +20,21 @@ lint: .venv/test-ready
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+
+# Every fault in every mode on both queue types, about an hour: make faults ROWS=N1,B1 MODES=thread SEED=2
+faults: .venv/test-ready
+	@.ci/setup.sh rabbitmq
+	$(BIN)/python -m tests.faults --rows '$(ROWS)' --modes '$(MODES)' --seed $(or $(SEED),1) $(OPTIONS)
+
+# The rows that other frameworks are tried in, nameko beside ours; it is installed under build/.
+faults-nameko: .venv/test-ready
+	@.ci/setup.sh rabbitmq
+	$(BIN)/python -m tests.faults --rows N1,B1,L1,T1 --frameworks greenmicro,nameko --seed $(or $(SEED),1) $(OPTIONS)
+
+# Random faults on one service under load: make soak MINUTES=120 SEED=1
+soak: .venv/test-ready
+	@.ci/setup.sh rabbitmq
+	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),120) --seed $(or $(SEED),1) $(OPTIONS)
 
 clean:
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .hypothesis

@@ -7,8 +7,11 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 
+# What the command line needs, but for `greenmicro health`, since probes run in images without extras.
+CLI = ['click>=8.1,<9']
 # What the checks of `make test` run; ruff is held to one minor version, since the next may format otherwise.
 TEST = [
+    *CLI,
     'build>=1.2,<2',
     'coverage>=7.10,<8',  # the first to measure child processes by `patch = subprocess`
     'hypothesis>=6.100,<7',
@@ -60,7 +63,8 @@ setup(
     packages=find_packages(include=['greenmicro', 'greenmicro.*']),
     package_data={'greenmicro': ['py.typed']},
     install_requires=requirements(),
-    extras_require={'test': TEST, 'bench': BENCH},
+    extras_require={'cli': CLI, 'test': TEST, 'bench': BENCH},
+    entry_points={'console_scripts': ['greenmicro = greenmicro.cli:main']},
     classifiers=[
         'Development Status :: 3 - Alpha',
         'Intended Audience :: Developers',

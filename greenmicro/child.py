@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from greenmicro import targets
+from greenmicro.alarm import Alarm
 from greenmicro.errors import ConfigError
 from greenmicro.messages import SUCCEEDED, Failure, Message, Outcome, Reason
 from greenmicro.pipe import Kind, Row, ServicePipe, Setup, dumps, loads
@@ -29,6 +30,7 @@ IGNORED = (signal.SIGINT, signal.SIGTERM)
 #: What main.py runs as in a child; `multiprocessing` uses the same name.
 MAIN = '__mp_main__'
 _PR_SET_PDEATHSIG = 1
+MB = 1_000_000
 
 _is_child = False
 #: The main module that this process was started with, whose globals are still in use.
@@ -61,14 +63,17 @@ def main(fd: int, parent: int) -> None:
     pipe = ServicePipe(fd)
     os.register_at_fork(after_in_child=pipe.leave)
     os.register_at_fork(after_in_child=_heed_signals)
+    alarm = Alarm(pipe)
+    os.register_at_fork(after_in_child=alarm.leave)
+    setup = pipe.setup()
     try:
-        workers = _prepare(pipe.setup(), pipe)
+        workers = _prepare(setup, pipe, alarm)
     except ConfigError as error:
         pipe.write(Kind.FAILED, 0, dumps([*error.faults]))
         sys.exit(1)
     _ignore_signals()  # again: main.py or WORKER_SETUP may have set handlers of their own
     pipe.write(Kind.READY)
-    _serve(pipe, workers)
+    _serve(pipe, workers, alarm, setup.settings.max_memory_per_child_mb)
     for worker in workers:
         worker.release()
 
@@ -106,7 +111,7 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _prepare(setup: Setup, pipe: ServicePipe) -> Sequence[Worker]:
+def _prepare(setup: Setup, pipe: ServicePipe, alarm: Alarm) -> Sequence[Worker]:
     """Run main.py and WORKER_SETUP, then build all workers.
 
     Raises:
@@ -123,7 +128,7 @@ def _prepare(setup: Setup, pipe: ServicePipe) -> Sequence[Worker]:
             targets.resolve(path)()
     with _blamed('reading the route table'):
         table: list[Row] = loads(setup.table)
-    place = Place(setup.settings, pipe.publish)
+    place = Place(setup.settings, pipe.publish, alarm.limit)
     faults: list[str] = []
     workers = []
     for row in table:
@@ -183,13 +188,19 @@ def _run_main(how: str, name: str) -> None:
     exec(code, module.__dict__)  # noqa: S102 - the service's own program
 
 
-def _serve(pipe: ServicePipe, workers: Sequence[Worker]) -> None:
+def _serve(pipe: ServicePipe, workers: Sequence[Worker], alarm: Alarm, most_mb: int | None) -> None:
+    if most_mb is not None:
+        from greenmicro.resident import exceeds
     while (job := pipe.next_job()) is not None:
         _, number, payload = job
+        alarm.job = number
         pipe.write(Kind.STARTED, number)
         outcome = _run(workers, payload)
-        pipe.write(Kind.DONE, number, b'' if outcome is SUCCEEDED else _packed(outcome))
+        packed = b'' if outcome is SUCCEEDED else _packed(outcome)
         del job, payload, outcome  # not kept while waiting: a body may be large
+        if most_mb is not None and exceeds(most_mb * MB):
+            pipe.write(Kind.LARGE, number)
+        pipe.write(Kind.DONE, number, packed)
 
 
 def _run(workers: Sequence[Worker], payload: bytes) -> Outcome:

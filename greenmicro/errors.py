@@ -51,7 +51,10 @@ class ContentRefusedError(PayloadError):
 
 
 class BrokerError(GreenmicroError):
-    """The broker refuses us for good: password, virtual host, permission, other arguments."""
+    """The broker refuses us for good: password, virtual host, permission, other arguments.
+
+    With FAIL_FAST also: it was not there in time.
+    """
 
 
 class PublishError(GreenmicroError):

@@ -43,6 +43,13 @@ KEYS = (
         'Where the broker is; `memory://` is one inside this process, for a first try and for tests.',
     ),
     Key(
+        'AMQP_SSL',
+        kinds.TLS_OPTIONS,
+        None,
+        'Whom an amqps connection trusts and what it shows of us; in the environment as JSON.',
+        unset='what the system trusts, verified',
+    ),
+    Key(
         'SERVICE_NAME',
         kinds.NAME,
         REQUIRED,
@@ -92,6 +99,14 @@ KEYS = (
         unset='no limit',
     ),
     Key(
+        'MAX_MEMORY_PER_CHILD_MB',
+        kinds.count(),
+        None,
+        'A child process that holds more resident memory than so many megabytes when it has done a message '
+        'is replaced by a new one; no message is interrupted for it.',
+        unset='no limit',
+    ),
+    Key(
         'MAX_CRASHES',
         kinds.count(),
         3,
@@ -124,6 +139,19 @@ KEYS = (
         'The interval of heartbeats on a connection; one that was silent for two is given up and made anew.',
     ),
     Key(
+        'HUB_STALL_WARN_S',
+        kinds.SECONDS,
+        1.0,
+        'A target that lets nothing else run in this process for so long is named in a warning.',
+    ),
+    Key(
+        'HUB_STALL_LIMIT_S',
+        kinds.SECONDS,
+        300.0,
+        'How long heartbeats go on while a target lets nothing else run in this process; after that the '
+        'broker may give its messages to others.',
+    ),
+    Key(
         'CONFIRM_TIMEOUT_S',
         kinds.SECONDS,
         10.0,
@@ -149,6 +177,20 @@ KEYS = (
         'durable',
         'How event exchanges are declared: `auto_delete` to share them with old nameko services, `never` '
         'where others declare them.',
+    ),
+    Key(
+        'HEALTH_ADDRESS',
+        kinds.ADDRESS,
+        None,
+        'Where `/livez` and `/readyz` are answered over HTTP.',
+        unset='nowhere',
+    ),
+    Key(
+        'FAIL_FAST',
+        kinds.FLAG,
+        False,
+        'Whether a service whose broker is not there within `CONNECT_TIMEOUT_S` (for each host) at its '
+        'start ends with an error, instead of waiting for it.',
     ),
 )
 

@@ -8,8 +8,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from greenmicro import addresses, tls
+from greenmicro.addresses import Address
 from greenmicro.retry import Retry
 from greenmicro.targets import check_path
+from greenmicro.tls import TLS, check_tls
 from greenmicro.uris import check_uri
 
 #: AMQP carries a prefetch and a heartbeat in 16 bits.
@@ -104,6 +107,12 @@ def _is_whole(value: float) -> bool:
     return 1 <= value <= SHORT and value == int(value)
 
 
+def _tls(value: Any) -> TLS:
+    if faults := list(check_tls(value)):
+        raise FaultError('; '.join(faults))
+    return TLS(**value)
+
+
 def _service_name(value: Any) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= 100:
         raise ValueError
@@ -133,6 +142,8 @@ FLAG = Kind('True or False', _flag, _flag_of)
 NAME = Kind("1 to 100 characters, without white space, control characters and '/'", _service_name)
 RETRY = Kind('a Retry, or its arguments as a dict; in the environment a JSON object', _retry, json.loads)
 PATH = _checked('a dotted path', check_path)
+ADDRESS = Kind(addresses.WANTED, Address.parse)
+TLS_OPTIONS = Kind(tls.WANTED, _tls, json.loads)
 URIS = _checked(
     "'amqp://user:password@host:5672/' (or amqps; several with ';' between) or 'memory://'", check_uri
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import select
 import sys
 import threading
 from collections import deque
@@ -51,6 +52,9 @@ class Kind:
     STARTED = 13  # empty
     DONE = 14  # empty when the outcome is SUCCEEDED, else (ran, fields of the Failure or None, result)
     REQUEST = 15  # fields of the Publication
+    CALLING = 16  # empty; the target's call begins, and its time limit
+    CALLED = 17  # empty; it has ended
+    LARGE = 18  # empty; the child holds more memory than it may
 
 
 class Setup(NamedTuple):
@@ -114,6 +118,11 @@ class Frames:
         self._data = b''
         self._at = 0
 
+    @property
+    def begun(self) -> bool:
+        """Whether a part of the next frame, or all of it, was received."""
+        return self._at < len(self._data)
+
     def read(self) -> Frame | None:
         """Return the next frame; None when the other end is gone, even in the middle of a frame."""
         while True:
@@ -173,8 +182,8 @@ class ServicePipe:
     There is no thread that only reads, since a hand-over between threads costs 10 to 30 us a job: whoever
     waits for something reads, and passes on what is for others. When the parent is gone the process ends.
 
-    A frame is read or written while `_turn` or `_lock` is held or `_reading` is set; a signal handler that
-    is to raise into a target has to wait for the end of that, or the stream is lost.
+    A target gets here to publish. A signal handler that is to raise into it has to wait while `is_in_use`:
+    what it cut in two would be lost, and the stream with it.
 
     Args:
         fd: The socket's descriptor, in blocking mode.
@@ -190,6 +199,10 @@ class ServicePipe:
         self._ended = False
         self._answers: dict[int, list[bytes]] = {}
         self._numbers = count(1)
+        self._main = threading.get_ident()
+        self._in_use = False
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
 
     def setup(self) -> Setup:
         """Read what the parent tells first."""
@@ -214,6 +227,10 @@ class ServicePipe:
         self._wait(lambda: bool(self._jobs) or self._ended)
         return self._jobs.popleft() if self._jobs else None
 
+    def is_in_use(self) -> bool:
+        """Say whether the main thread is publishing, in a place where nothing may be raised into it."""
+        return self._in_use
+
     def publish(self, publication: Publication) -> None:
         """Have the parent publish; returns when the broker has confirmed.
 
@@ -232,10 +249,20 @@ class ServicePipe:
             ) from error
         number = next(self._numbers)
         answer = self._answers[number] = []
-        self.write(Kind.REQUEST, number, payload)
-        self._wait(lambda: bool(answer))
+        if threading.get_ident() == self._main:
+            self._in_use = True
+            try:
+                self._ask(number, payload, answer)
+            finally:
+                self._in_use = False
+        else:
+            self._ask(number, payload, answer)
         if answer[0]:
             raise _error(*loads(answer[0]))
+
+    def _ask(self, number: int, payload: bytes, answer: list[bytes]) -> None:
+        self.write(Kind.REQUEST, number, payload)
+        self._wait(lambda: bool(answer))
 
     def leave(self) -> None:
         """Give the pipe up in a process that was forked by a target; its parent goes on with it."""
@@ -257,13 +284,25 @@ class ServicePipe:
                 self._reading = True
                 self._turn.release()
                 try:
+                    if self._in_use and threading.get_ident() == self._main:
+                        self._pause()
                     received = self._receive()
                 finally:
                     self._turn.acquire()
                     self._reading = False
+                    # Also when it was for this thread: somebody has to read on.
+                    self._turn.notify_all()
                 self._sort(received)
-                # Also when it was for this thread: somebody has to read on.
-                self._turn.notify_all()
+
+    def _pause(self) -> None:
+        """Wait until there is something to read; here a time limit may raise, since nothing is taken out."""
+        if self._frames.begun:
+            return
+        self._in_use = False
+        try:
+            self._poll.poll()
+        finally:
+            self._in_use = True
 
     def _sort(self, received: Frame) -> None:
         kind, number, payload = received

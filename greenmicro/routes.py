@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DEFAULT_RETRY = Retry()
 #: `on_error` to what a message gets that failed for good.
 ON_ERROR = {'dead_letter': Settlement.DEAD_LETTER, 'drop': Settlement.ACK}
+#: The longest time limit, in seconds, a year: no timer takes much more.
+LONGEST_S = 366 * 86_400
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,8 @@ class Route:
         translators: Payload translators, in order.
         worker_class: The `Worker` subclass whose steps are run.
         retry: How often and when a failed message is tried again; None: as the setting RETRY says.
+        timeout_s: How long one call of the target may take, in seconds; None for no limit. Decoding, and
+            entering and leaving the dependencies, do not count.
         on_error: What a message gets that failed for good: `dead_letter`, to the queue's dead queue, or
             `drop`. Both log it.
 
@@ -47,6 +51,7 @@ class Route:
     worker_class: type[Worker] = Worker
     # By keyword only, since there will be more of them.
     retry: Retry | None = field(default=None, kw_only=True)
+    timeout_s: float | None = field(default=None, kw_only=True)
     on_error: str = field(default='dead_letter', kw_only=True)
 
     def faults(self) -> Iterator[str]:
@@ -70,6 +75,9 @@ class Route:
             yield from (f'retry: {fault}' for fault in self.retry.faults())
         elif self.retry is not None:
             yield f'retry: wanted a Retry or None, found {_kind(self.retry)}'
+        if self.timeout_s is not None and not _is_time(self.timeout_s):
+            wanted = f'wanted seconds, more than 0 and at most {LONGEST_S}, or None'
+            yield f'timeout_s: {wanted}, found {self.timeout_s!r}'
         if not (isinstance(self.on_error, str) and self.on_error in ON_ERROR):
             yield f"on_error: wanted 'dead_letter' or 'drop', found {self.on_error!r}"
 
@@ -121,6 +129,11 @@ class Route:
         if failure.reason == Reason.RETRY_LATER:
             return message.attempt < (policy or DEFAULT_RETRY).max_attempts
         return policy is not None and message.attempt < policy.max_attempts and policy.covers(failure.lineage)
+
+
+def _is_time(value: Any) -> bool:
+    # By type: True is an int, and no time.
+    return type(value) in {int, float} and 0 < value <= LONGEST_S
 
 
 def _dependency_faults(name: Any, dependency: Any) -> Iterator[str]:

@@ -114,10 +114,10 @@ class Runner:
             raise ConfigError('greenmicro runs on Linux and macOS; on Windows, use WSL or a container')
         import gevent
 
-        from greenmicro.service import Service, check
+        from greenmicro.service import Service, check, warnings
 
         entrypoints, settings = check(self.entrypoints, self.config, os.environ, patching.faults())
-        for warning in patching.warnings():
+        for warning in (*patching.warnings(), *warnings(entrypoints, settings)):
             logger.warning(warning)
         self._began = time.monotonic()
         service = self._service = Service(entrypoints, settings)
@@ -139,6 +139,7 @@ class Runner:
             f'greenmicro {__version__}: {settings.service_name}, pid {os.getpid()}',
             f'  broker   {settings.broker_name}',
             f'  workers  {settings.max_workers}, mode {settings.worker_mode.name}',
+            *([f'  health   http://{settings.health_address}'] if settings.health_address else []),
             *(f'  on       {entrypoint.describe()}' for entrypoint in service.entrypoints),
         ]
         logger.info('\n'.join(lines))

@@ -16,11 +16,12 @@ from greenmicro.amqp.topology import event_exchange
 from greenmicro.brokers import broker_class
 from greenmicro.clock import tick_for_ever
 from greenmicro.entrypoints import Entrypoint
-from greenmicro.errors import ConfigError, StopTimeoutError
+from greenmicro.errors import BrokerError, ConfigError, StopTimeoutError
 from greenmicro.messages import NOT_RUN, Message
 from greenmicro.pools import pool_class
 from greenmicro.pools.base import Pool
 from greenmicro.settings import Settings
+from greenmicro.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +53,12 @@ class Service:
         self.broker = broker_class(settings.amqp_uri)(settings)
         self.pool: Pool = pool_class(settings.worker_mode.place)(settings, entrypoints, self.broker.publish)
         self.ended: AsyncResult[None] = AsyncResult()
+        self._watchdog = Watchdog(settings.hub_stall_warn_s)
         self._spawned = Group()
         self._started = Event()
         self._cut_short = Event()
         self._fed_by: list[Entrypoint] = []
+        self._health: Any = None
 
     def submit(self, entrypoint: Entrypoint, message: Message) -> None:
         """Hand a message to the workers; returns at once."""
@@ -87,10 +90,13 @@ class Service:
             announce: Called once everything is known to fit together, before the broker is asked.
 
         Raises:
-            ConfigError: A target, dependency or route does not work where its workers run.
+            ConfigError: A target, dependency or route does not work where its workers run, or
+                HEALTH_ADDRESS cannot be listened on.
         """
-        # First of all: in process modes the routes cross to the children as they were declared.
+        self._serve_health()
+        # Before entrypoints know of us: in process modes routes cross to the children as they were declared.
         self.pool.start()
+        self._watchdog.start()  # not before: what targets import may take its time
         for entrypoint in self.entrypoints:
             entrypoint.setup(self)
         announce(self)
@@ -100,6 +106,8 @@ class Service:
             self._fed_by.append(entrypoint)
             entrypoint.start()
         self._started.set()
+        if self.settings.fail_fast:
+            self.spawn(self._fail_without_broker)
 
     def wait_ready(self) -> bool:
         """Wait until every listener consumes; return False if the service ends before that."""
@@ -107,6 +115,12 @@ class Service:
         objects: list[Any] = [ready, self.ended]
         gevent.wait(objects, count=1)
         return not self.ended.ready()
+
+    def hindrances(self) -> list[str]:
+        """Say, in a sentence each, what keeps the service from working at this moment."""
+        if self.ended.ready():
+            return ['stopping']
+        return list(self.broker.hindrances()) if self._started.is_set() else ['starting']
 
     def stop(self) -> None:
         """Stop everything, in this order: what feeds the workers, the workers, the broker.
@@ -127,6 +141,9 @@ class Service:
             self._give_back()
         self.broker.close(max(FLUSH_TIMEOUT_S, min(GOODBYE_TIMEOUT_S, deadline - time.monotonic())))
         self.pool.close()
+        if self._health is not None:
+            self._health.stop()
+        self._watchdog.stop()
         guard.kill()
         if not in_time:
             limit = self.settings.stop_timeout_s
@@ -136,6 +153,25 @@ class Service:
     def cut_short(self) -> None:
         """Let a stop that is going on wait for nothing more; from a signal handler."""
         self._cut_short.set()
+
+    def _serve_health(self) -> None:
+        """Answer about health from the first moment on, also while the broker is waited for."""
+        if self.settings.health_address is not None:
+            from greenmicro.health import Health  # only where it is asked for: 4 ms
+
+            self._health = Health(self.settings.health_address, self.hindrances)
+            self._health.start()
+
+    def _fail_without_broker(self) -> None:
+        hosts = self.settings.amqp_uri.count(';') + 1
+        limit_s = self.settings.connect_timeout_s * hosts
+        if not self.broker.wait_ready(limit_s):
+            self.fail(
+                BrokerError(
+                    f'the broker was not there within {limit_s:g} s, and FAIL_FAST is set: '
+                    + '; '.join(self.broker.hindrances())
+                )
+            )
 
     def _stop_feeding(self) -> None:
         for entrypoint in self._fed_by:
@@ -211,6 +247,22 @@ def check(
     if faults or settings is None:
         raise ConfigError(*faults)
     return listed, settings
+
+
+def warnings(entrypoints: Iterable[Entrypoint], settings: Settings) -> Iterator[str]:
+    """Yield a sentence for everything that may work, or not."""
+    allowed = broker_class(settings.amqp_uri).consumer_timeout_s
+    if allowed is None:
+        return
+    for entrypoint in entrypoints:
+        limit = entrypoint.route.timeout_s
+        # What claims nothing has no queue.
+        if limit is not None and limit >= allowed and entrypoint.claim(settings) is not None:
+            yield (
+                f'{entrypoint.name}: its timeout_s of {limit:g} s is not below the {allowed:g} s after which '
+                f'RabbitMQ takes a message back that is not acknowledged, and it would run again: raise '
+                f'consumer_timeout in rabbitmq.conf, if it was not'
+            )
 
 
 def _clashes(entrypoints: Sequence[Entrypoint], settings: Settings) -> Iterator[str]:

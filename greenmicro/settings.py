@@ -7,11 +7,13 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from greenmicro.addresses import Address
 from greenmicro.errors import ConfigError
 from greenmicro.keys import KEYS, MAX_CHILDREN, REQUIRED, TOTAL_PREFETCH, Key, document
 from greenmicro.kinds import FaultError, found, nearest
 from greenmicro.modes import WORKER_MODES, WorkerMode
 from greenmicro.retry import Retry
+from greenmicro.tls import TLS
 from greenmicro.uris import masked
 
 __all__ = ['KEYS', 'WORKER_MODES', 'Settings', 'WorkerMode', 'document']
@@ -25,6 +27,7 @@ class Settings:
     """What a service runs with; the attributes are the rows of KEYS, in lower case."""
 
     amqp_uri: str
+    amqp_ssl: TLS | None
     service_name: str
     worker_mode: WorkerMode
     max_workers: int
@@ -32,16 +35,21 @@ class Settings:
     prefetch: int | None
     worker_setup: str | None
     max_tasks_per_child: int | None
+    max_memory_per_child_mb: int | None
     max_crashes: int
     retry: Retry | None
     stop_timeout_s: float
     reconnect_max_s: float
     connect_timeout_s: float
     heartbeat_s: int
+    hub_stall_warn_s: float
+    hub_stall_limit_s: float
     confirm_timeout_s: float
     max_body_mb: int
     queue_type: Literal['classic', 'quorum'] | None
     declare_exchanges: Literal['durable', 'auto_delete', 'never']
+    health_address: Address | None
+    fail_fast: bool
 
     @classmethod
     def load(cls, config: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
@@ -67,6 +75,7 @@ class Settings:
                 values[key.name.lower()] = _value(key, config, environ)
             except ValueError as fault:
                 faults.append(str(fault))
+        faults += _plain_uris(values, _source('AMQP_SSL', environ))
         faults += _settle_workers(values, _source('MAX_WORKERS', environ))
         if faults:
             raise ConfigError(*faults)
@@ -114,6 +123,13 @@ def _value(key: Key, config: Mapping[str, Any], environ: Mapping[str, str]) -> A
         raise ValueError(f'{_source(name, environ)}: {fault}') from None
     except (ValueError, OverflowError):
         raise ValueError(f'{_source(name, environ)}: wanted {kind.wanted}; found {found(value)}') from None
+
+
+def _plain_uris(values: dict[str, Any], source: str) -> Iterator[str]:
+    """Yield what is wrong if encryption is set up and a URI goes without."""
+    uris = values.get('amqp_uri', '').split(';')
+    if values.get('amqp_ssl') is not None and any(uri.startswith('amqp:') for uri in uris):
+        yield f'{source}: wanted with amqps:// in AMQP_URI; found amqp://, which is not encrypted'
 
 
 def _settle_workers(values: dict[str, Any], source: str) -> Iterator[str]:

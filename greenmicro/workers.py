@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from greenmicro import codecs, targets
 from greenmicro.dependencies import Dependency, Publish, WorkerContext
 from greenmicro.errors import ConfigError, ContentRefusedError, PayloadError
+from greenmicro.limits import Limit
 from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Reason
 from greenmicro.signals import Reject, RetryLater
 
@@ -34,13 +35,15 @@ class Place:
     Attributes:
         settings: The service's settings.
         publish: Sends a publication; from a child through its parent.
+        limit: Makes what bounds one call of a target to so many seconds.
     """
 
-    __slots__ = ('_set_up', 'publish', 'settings')
+    __slots__ = ('_set_up', 'limit', 'publish', 'settings')
 
-    def __init__(self, settings: Settings, publish: Publish) -> None:
+    def __init__(self, settings: Settings, publish: Publish, limit: Callable[[float], Limit]) -> None:
         self.settings = settings
         self.publish = publish
+        self.limit = limit
         self._set_up: dict[int, Dependency] = {}
 
     def set_up(self, dependency: Dependency) -> None:
@@ -127,6 +130,7 @@ class Worker:
         """Take a message through all steps; whatever they raise becomes part of the outcome."""
         step = Reason.UNREADABLE
         raised: BaseException | None = None
+        limit: Limit | None = None
         try:
             if message.unreadable is not None:
                 raise PayloadError('the properties cannot be read; their bytes are kept, base64-coded')
@@ -139,9 +143,16 @@ class Worker:
             with self.inject(context) as dependencies:
                 step = Reason.TARGET
                 try:
-                    result = self.call(payload, dependencies)
+                    if self.route.timeout_s is None:
+                        result = self.call(payload, dependencies)
+                    else:
+                        limit = self.place.limit(self.route.timeout_s)
+                        with limit:
+                            result = self.call(payload, dependencies)
                 except BaseException as error:
                     raised = error
+                    if limit is not None and error is limit.error:
+                        step = Reason.TIMEOUT
                     raise
                 step = Reason.DEPENDENCY
             if raised is not None:  # an overridden inject() swallowed it; a failure stays one
@@ -153,7 +164,9 @@ class Worker:
         except BaseException as error:
             return Outcome.failed(self._failure(step, error))
         finally:
-            raised = None  # or it, this frame and the payload keep each other until the next collection
+            raised = limit = (
+                None  # or they, this frame and the payload keep each other until the next collection
+            )
 
     def _failure(self, step: str, error: BaseException) -> Failure:
         failure = Failure.of(_reason(step, error), error)

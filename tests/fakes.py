@@ -6,10 +6,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from greenmicro import codecs
 from greenmicro.entrypoints import Entrypoint
+from greenmicro.limits import Limit
 from greenmicro.messages import Message, Outcome, Publication, Settlement
 from greenmicro.routes import Route
 from greenmicro.settings import Settings
@@ -42,7 +43,19 @@ def tasks(**functions: Callable[..., Any]) -> Iterator[str]:
 
 def place(publish: Callable[[Publication], None] | None = None, **config: Any) -> Place:
     """A place for workers."""
-    return Place(settings(**config), publish or _refuse)
+    return Place(settings(**config), publish or _refuse, OwnLimit)
+
+
+class OwnLimit(Limit):
+    """Expires when the target says so, by `OwnLimit.current`; the call's own time does not matter."""
+
+    current: ClassVar[OwnLimit]
+
+    def start(self) -> None:
+        OwnLimit.current = self
+
+    def stop(self) -> None:
+        del OwnLimit.current
 
 
 def _refuse(publication: Publication) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from greenmicro import kinds
+from greenmicro.addresses import Address
 from greenmicro.kinds import FaultError, Kind
 
 ONE = kinds.one_of({'yes': 1, 'perhaps': 2})
@@ -26,6 +27,7 @@ ONE = kinds.one_of({'yes': 1, 'perhaps': 2})
         (kinds.NAME, 'ü' * 100, 'ü' * 100),
         (kinds.PATH, 'package.setup', 'package.setup'),
         (kinds.URIS, 'amqp://h1;amqp://h2', 'amqp://h1;amqp://h2'),
+        (kinds.ADDRESS, ':8080', Address('', 8080)),
         (ONE, 'perhaps', 2),
     ],
 )
@@ -57,6 +59,8 @@ def test_a_value_that_is_wanted_is_kept_in_its_type(kind: Kind, value: Any, kept
         (kinds.WHOLE_SECONDS, 0),
         (kinds.WHOLE_SECONDS, 65_536),
         (kinds.FLAG, 1),
+        (kinds.ADDRESS, 8080),
+        (kinds.ADDRESS, 'localhost'),
         (kinds.NAME, ''),
         (kinds.NAME, 3),
         (kinds.NAME, 'a b'),

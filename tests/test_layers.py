@@ -14,22 +14,27 @@ PACKAGE = Path(__file__).parents[1] / 'greenmicro'
 #: From the first, which imports nothing of ours, to the last; what is not listed stands with its folder.
 #: A file imports only from those before its own, or from its own folder.
 LAYERS = (
-    *('errors', 'targets', 'uris', 'messages', 'delays', 'signals', 'retry'),
+    *('errors', 'targets', 'uris', 'addresses', 'tls', 'messages', 'delays', 'signals', 'retry'),
     *('kinds', 'modes', 'keys', 'settings', 'codecs', 'copies', 'dead_letters'),
-    *('translators', 'dependencies', 'workers', 'routes', 'entrypoints', 'amqp.topology', 'amqp'),
-    *('pipe', 'child'),
+    *('translators', 'dependencies', 'limits', 'workers', 'routes', 'entrypoints'),
+    *('amqp.topology', 'amqp'),
+    *('pipe', 'alarm', 'resident', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
-    *('clock', 'patching', 'service', 'runner'),
+    *('clock', 'patching', 'watchdog', 'health', 'service', 'runner', 'cli', '__main__'),
 )
 #: Of the root only this; its lazy names stand for modules, which are imported by their own.
 OF_THE_ROOT = {'__version__'}
 #: Who may import what is not of the standard library; a dot at the end stands for what is in a folder.
 FOREIGN = {
-    'gevent': ('pools', 'pools.', 'brokers', 'brokers.', 'clock', 'patching', 'service', 'runner'),
+    'gevent': (
+        *('pools', 'pools.', 'brokers', 'brokers.'),
+        *('clock', 'patching', 'watchdog', 'health', 'service', 'runner'),
+    ),
     'greenlet': ('pools.', 'brokers.'),
-    'kombu': ('brokers.rabbitmq.',),
-    'amqp': ('brokers.rabbitmq.',),
+    'kombu': ('brokers.rabbitmq.', 'cli.connection', 'cli.dead_queue'),
+    'amqp': ('brokers.rabbitmq.', 'cli.connection', 'cli.dead_queue'),
     'vine': ('brokers.rabbitmq.',),
+    'click': ('cli.',),
 }
 #: Those in such folders that may not.
 CONTRACTS = {'pools.base', 'brokers.base'}

@@ -94,9 +94,12 @@ def test_headers_that_are_none_cross_as_a_plain_dict() -> None:
 
 def test_a_route_crosses_with_all_that_it_holds() -> None:
     """Dependencies by their attributes, classes by their names."""
-    declared = Route('tasks.run', {'db': Session('x.db'), 'p': Producer()}, [Upper()], Own, on_error='drop')
+    declared = Route(
+        'tasks.run', {'db': Session('x.db'), 'p': Producer()}, [Upper()], Own, timeout_s=2.5, on_error='drop'
+    )
     route = crossed(declared)
-    assert (route.target, route.worker_class, route.on_error) == ('tasks.run', Own, 'drop')
+    assert (route.target, route.worker_class) == ('tasks.run', Own)
+    assert (route.timeout_s, route.on_error) == (2.5, 'drop')
     assert (route.dependencies['db'].path, type(route.dependencies['p'])) == ('x.db', Producer)
     assert [type(translator) for translator in route.translators] == [Upper]
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -93,6 +93,7 @@ def test_a_route_is_built_like_this() -> None:
         'translators',
         'worker_class',
         'retry',
+        'timeout_s',
         'on_error',
     ]
     assert parameters['retry'].default is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import UserDict
 from collections.abc import Iterator
 from typing import Any
@@ -58,7 +59,7 @@ def test_a_path_suffices() -> None:
     """Everything else has a default."""
     route = Route('tasks.run')
     assert (dict(route.dependencies), list(route.translators)) == ({}, [])
-    assert (route.worker_class, route.on_error) == (Worker, 'dead_letter')
+    assert (route.worker_class, route.timeout_s, route.on_error) == (Worker, None, 'dead_letter')
     assert not faults()
 
 
@@ -74,8 +75,10 @@ def test_a_full_declaration_has_no_faults() -> None:
         translators=(MessageTranslator(),),
         worker_class=type('Own', (Worker,), {}),
         retry=Retry(3, on=('no.such.module.Error',)),
+        timeout_s=0.001,
         on_error='drop',
     )
+    assert not faults(timeout_s=31_622_400)
     assert not faults(dependencies=fakes_mapping(a=Fine()), translators=[MessageTranslator()])
 
 
@@ -90,7 +93,7 @@ def test_a_route_is_frozen() -> None:
 
 
 def test_what_failure_leads_to_is_given_by_name() -> None:
-    """Retries and time limits take their places before it."""
+    """Retries take their place before it."""
     with pytest.raises(TypeError):
         Route('tasks.run', {}, (), Worker, 'drop')  # type: ignore[misc]
 
@@ -147,6 +150,13 @@ def test_what_failure_leads_to_is_given_by_name() -> None:
         ({'retry': Retry}, 'retry: wanted a Retry or None, found the class Retry'),
         ({'retry': Retry(0)}, 'retry: max_attempts: wanted a whole number, 1 to 1000000, found 0'),
         ({'on_error': 'retry'}, "on_error: wanted 'dead_letter' or 'drop', found 'retry'"),
+        *(
+            (
+                {'timeout_s': wrong},
+                f'timeout_s: wanted seconds, more than 0 and at most 31622400, or None, found {wrong!r}',
+            )
+            for wrong in (0, -1.0, True, '3', math.inf, math.nan, 31_622_401)
+        ),
         ({'on_error': None}, "on_error: wanted 'dead_letter' or 'drop', found None"),
         ({'on_error': ['drop']}, "on_error: wanted 'dead_letter' or 'drop', found ['drop']"),
     ],

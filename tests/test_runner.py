@@ -42,6 +42,24 @@ def wait_until(true: Callable[[], object], timeout_s: float = 5.0) -> None:
             gevent.sleep(0.001)
 
 
+def test_a_limit_that_the_broker_may_not_wait_for_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """It names the limit, the broker's default and its setting; where no broker waits nothing is said."""
+
+    def listener(timeout_s: float | None) -> EventListener:
+        return EventListener('s', f'{timeout_s}', Route('runner_tasks.note', timeout_s=timeout_s))
+
+    clock = TimeEntrypoint(60.0, Route('runner_tasks.note', timeout_s=4_000))
+    entrypoints = [listener(None), listener(1_799.0), listener(1_800.0), clock]
+    for uri in ('memory://', 'amqp://guest:guest@127.0.0.1:1/'):
+        runner = Runner(entrypoints, CONFIG | {'AMQP_URI': uri})
+        service = runner._launch()
+        runner.stop()
+        runner._finish(service)
+    (warning,) = (record.message for record in caplog.records if 'timeout_s' in record.message)
+    assert '1800 s is not below the 1800 s' in warning
+    assert 'consumer_timeout' in warning
+
+
 class Once(Entrypoint):
     """Submits one payload at its start, and ends the service when it is settled."""
 

@@ -14,12 +14,13 @@ from gevent import GreenletExit
 
 from greenmicro.dependencies import Dependency, WorkerContext
 from greenmicro.errors import ConfigError, TargetTimeoutError
+from greenmicro.limits import overrun
 from greenmicro.messages import NOT_RUN, SUCCEEDED, Message, Outcome, Reason
 from greenmicro.routes import Route
 from greenmicro.translators import MessageTranslator
 from greenmicro.workers import Interrupted, Worker
 from tests import fakes
-from tests.fakes import message, worker
+from tests.fakes import OwnLimit, message, worker
 
 EVERY_KIND = [
     ValueError('v'),
@@ -234,7 +235,70 @@ def test_an_interrupted_message_has_not_run(where: str) -> None:
     assert running.run(message()) is NOT_RUN
 
 
-def test_a_failure_keeps_nothing_alive() -> None:
+def expire(payload: Any, **dependencies: Any) -> None:
+    """A target whose time is over."""
+    raise OwnLimit.current.expire()
+
+
+def test_a_target_that_runs_too_long_has_failed_and_its_dependencies_are_told() -> None:
+    """With a reason of its own, a text that names the limit, and where the target was."""
+    log: list[Any] = []
+    outcome = worker(expire, timeout_s=0.5, dependencies={'d': Traced('d', log)}).run(message())
+    assert reason_of(outcome) == Reason.TIMEOUT
+    assert error_of(outcome) == f'{TargetTimeoutError.__module__}.TargetTimeoutError: {overrun(0.5)}'
+    assert outcome.failure is not None
+    assert 'in expire' in outcome.failure.traceback
+    assert outcome.failure.lineage == ('greenmicro.errors.TargetTimeoutError', 'builtins.BaseException')
+    assert log == ['enter d', 'd told TargetTimeoutError']
+
+
+def test_a_target_that_swallows_its_time_out_has_timed_out() -> None:
+    """And its dependencies are told of that."""
+
+    def swallow(payload: Any, d: Any) -> str:
+        try:
+            expire(payload)
+        except BaseException:
+            pass
+        return 'done'
+
+    log: list[Any] = []
+    outcome = worker(swallow, timeout_s=0.5, dependencies={'d': Traced('d', log)}).run(message())
+    assert reason_of(outcome) == Reason.TIMEOUT
+    assert log == ['enter d', 'd told TargetTimeoutError']
+
+
+def test_the_limit_covers_the_call_only() -> None:
+    """Not the translators, nor the dependencies on their way in and out."""
+    log: list[bool] = []
+
+    def look(*_: Any) -> None:
+        log.append(hasattr(OwnLimit, 'current'))
+
+    class Look(Dependency):
+        def provide(self, context: WorkerContext) -> Iterator[Any]:
+            yield look()
+            look()
+
+    class LookToo(MessageTranslator):
+        def translate(self, payload: Any, context: WorkerContext) -> Any:
+            return look()
+
+    running = worker(
+        lambda payload, d: look(), timeout_s=1, translators=[LookToo()], dependencies={'d': Look()}
+    )
+    assert running.run(message()) is SUCCEEDED
+    assert log == [False, False, True, False]
+
+
+def test_a_target_may_raise_a_time_out_of_its_own() -> None:
+    """It was not interrupted, so that is an error like any other."""
+    outcome = worker(raising(TargetTimeoutError('mine')), timeout_s=1).run(message())
+    assert reason_of(outcome) == Reason.TARGET
+
+
+@pytest.mark.parametrize('timeout_s', [None, 1.0])
+def test_a_failure_keeps_nothing_alive(timeout_s: float | None) -> None:
     """Payload and exception go with the run, without the garbage collector: a body may be large."""
 
     class Payload:
@@ -247,14 +311,14 @@ def test_a_failure_keeps_nothing_alive() -> None:
             return made
 
     def target(payload: Any, **dependencies: Any) -> None:
-        raise ValueError
+        raise ValueError if timeout_s is None else OwnLimit.current.expire()
 
     kept: list[Any] = []
     dependencies = {'a': Traced('a', []), 'b': Swallowing(), 'c': Traced('c', [])}
-    running = worker(target, translators=[Replace()], dependencies=dependencies)
+    running = worker(target, translators=[Replace()], dependencies=dependencies, timeout_s=timeout_s)
     gc.disable()
     try:
-        assert reason_of(running.run(message())) == Reason.TARGET
+        assert reason_of(running.run(message())) in (Reason.TARGET, Reason.TIMEOUT)
         assert [ref() for ref in kept] == [None]
     finally:
         gc.enable()

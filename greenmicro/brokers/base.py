@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from greenmicro.amqp.topology import Exchange, Subscription
 from greenmicro.messages import Message, Outcome, Publication, Settlement
@@ -55,6 +55,9 @@ class Broker(ABC):
         settings: The service's settings.
     """
 
+    #: How long a message may stay unsettled until the broker takes it back, in seconds; None for ever.
+    consumer_timeout_s: float | None = None
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
@@ -87,6 +90,10 @@ class Broker(ABC):
         Returns:
             Whether that is so; False when the time is over, the broker refuses us, or it is closed.
         """
+
+    @abstractmethod
+    def hindrances(self) -> Iterator[str]:
+        """Yield, in a sentence each, what keeps us from consuming or publishing at this moment."""
 
     @abstractmethod
     def publish(self, publication: Publication) -> None:

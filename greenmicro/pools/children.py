@@ -5,10 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
-import sys
 from collections import deque
-from pathlib import Path
 from typing import Any, Protocol
 
 import gevent
@@ -16,10 +13,12 @@ from gevent import socket
 from gevent.event import Event
 from gevent.hub import get_hub
 
-from greenmicro.child import IGNORED
 from greenmicro.messages import SUCCEEDED, Failure, Outcome, Publication, Reason
 from greenmicro.pipe import Frames, Kind, dumps, frame, loads_plain
 from greenmicro.pools.base import Job
+from greenmicro.pools.deadlines import READ_S, Deadline
+from greenmicro.pools.endings import end_of, name_of
+from greenmicro.pools.spawning import spawn
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +27,6 @@ END_TIMEOUT_S = 0.3
 #: How long after the end of a child its pipe may stay open, in seconds: what it wrote is read till then.
 #: Longer only if a process that its target forked holds the pipe.
 LINGER_S = 0.05
-#: The folder that holds this package, which the child has to find before it knows the parent's sys.path.
-_FOLDER = str(Path(__file__).parents[2])
-#: Not `-m greenmicro.child`: that looks in the working folder first, and makes a second copy of the module.
-_PROGRAM = (
-    'import sys; sys.path[:] = [{folder!r}, *filter(None, sys.path)]; '
-    'from greenmicro.child import main; main({fd}, {parent})'
-)
 
 
 class Owner(Protocol):
@@ -69,6 +61,8 @@ class Child:
         tasks: How many jobs it was sent.
         ready: Whether it has said READY.
         faults: Why it could not get ready, as it says itself.
+        large: Whether it holds more memory than it may.
+        overran: The number of the job whose call did not heed its time limit, and cost its life; else 0.
         end: How it ended, once it has.
         known: Set when it is ready, or it is known why it does not get ready.
         gone: Set when it has ended, was reaped, and its owner was told.
@@ -81,10 +75,14 @@ class Child:
         self.tasks = 0
         self.ready = False
         self.faults: list[str] = []
+        self.large = False
+        self.overran = 0
         self.end = ''
         self.known = Event()
         self.gone = Event()
         self._owner = owner
+        self._deadline = Deadline(self._overrun)
+        self._stopped = False
         self._exited = Event()
         self._unsent: deque[memoryview] = deque()
         self._socket: Any = None
@@ -136,35 +134,48 @@ class Child:
             self._kill_group()
 
     def _spawn(self, theirs: int, ours: int) -> None:
-        # On the number of our end, which the child does not inherit: it is the one number that is free there
-        # for sure. Nothing is inheritable here meanwhile, so no other process gets hold of the pipe.
-        actions = [
-            (os.POSIX_SPAWN_DUP2, theirs, ours),
-            # In a process group of its own it would be stopped for reading from a terminal.
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        ]
-        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
-        program = _PROGRAM.format(folder=_FOLDER, fd=ours, parent=os.getpid())
         loop = get_hub().loop
         loop.install_sigchld()
-        self.pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, *flags, '-c', program],
-            os.environ,
-            file_actions=actions,
-            setpgroup=0,
-            setsigmask=IGNORED,  # until the child ignores them
-        )
+        self.pid = spawn(theirs, ours)
         # With no switch in between, or the loop reaps it unseen.
-        self._watcher = loop.child(self.pid, False)
-        self._watcher.start(self._on_exit)
+        self._watcher = loop.child(self.pid, True)
+        self._watcher.start(self._on_status)
 
-    def _on_exit(self) -> None:
-        """Take note of its end; runs in the hub, right after it was reaped."""
-        code = os.waitstatus_to_exitcode(self._watcher.rstatus)
+    def _on_status(self) -> None:
+        """Take note that it has ended, was stopped, or goes on; runs in the hub."""
+        status = self._watcher.rstatus
+        if os.WIFSTOPPED(status):
+            self._stopped = True
+            # What it said before is read first.
+            gevent.spawn_later(READ_S, self._heed_stop, name_of(os.WSTOPSIG(status)))
+        elif os.WIFCONTINUED(status):
+            self._stopped = False
+            self._deadline.resume()
+        else:
+            self._on_exit(os.waitstatus_to_exitcode(status))
+
+    def _heed_stop(self, name: str) -> None:
+        """See to it that no message waits for ever for a process that was stopped, as by SIGSTOP."""
+        if not self._stopped or self._exited.is_set():
+            return
+        job = self.jobs.get(self.started)
+        if job is None:
+            # It takes nothing up, and has nothing to lose.
+            self.end = f'stopped by {name} while it was idle, and killed'
+            self._kill_group()
+        elif job.entrypoint.route.timeout_s is None:
+            logger.warning(
+                'worker process %d was stopped by %s while it runs %r; its route has no timeout_s, so it is '
+                'waited for until SIGCONT or SIGKILL',
+                *(self.pid, name, job.message),
+            )
+        else:
+            self._deadline.suspend(job.entrypoint.route.timeout_s)
+
+    def _on_exit(self, code: int) -> None:
         self._watcher.stop()
         self._watcher.close()
-        self.end = self.end or _end_of(code)
+        self.end = self.end or end_of(code)
         self._kill_group()  # what it has started
         self._exited.set()
         gevent.spawn_later(LINGER_S, self._hang_up)
@@ -207,6 +218,12 @@ class Child:
             self.started = number
         elif kind == Kind.REQUEST:
             gevent.spawn(self._publish, number, payload)
+        elif kind == Kind.CALLING:
+            self._watch(self.jobs[number])
+        elif kind == Kind.CALLED:
+            self._deadline.stop()
+        elif kind == Kind.LARGE:
+            self.large = True
         elif kind == Kind.READY:
             self.ready = True
             self._owner.on_ready(self)
@@ -219,6 +236,16 @@ class Child:
         else:
             raise ValueError(f'no kind of frame: {kind}')
 
+    def _watch(self, job: Job) -> None:
+        """Kill it if the call that it begins goes on for too long."""
+        if job.entrypoint.route.timeout_s is not None:
+            self._deadline.start(job.entrypoint.route.timeout_s)
+
+    def _overrun(self) -> None:
+        self.overran = self.started
+        self.end = 'killed at its time limit'
+        self._kill_group()
+
     def _publish(self, number: int, payload: bytes) -> None:
         """Publish for a target; in a greenlet of its own, as its threads may publish at the same time."""
         answer = b''
@@ -229,6 +256,7 @@ class Child:
         self._write(frame(Kind.ANSWER, number, answer))
 
     def _bury(self) -> None:
+        self._deadline.stop()
         if not self._exited.wait(END_TIMEOUT_S):
             self.end = 'closed its pipe, and was killed'
             self._kill_group()
@@ -269,12 +297,3 @@ def _outcome(payload: bytes) -> Outcome:
     except Exception as error:
         return Outcome.failed(Failure.of(Reason.RESULT, error))
     return Outcome(ran, None if failure is None else Failure(*failure), result)
-
-
-def _end_of(code: int) -> str:
-    if code >= 0:
-        return f'exited with code {code}'
-    try:
-        return f'killed by {signal.Signals(-code).name}'
-    except ValueError:
-        return f'killed by signal {-code}'

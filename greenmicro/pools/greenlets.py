@@ -18,6 +18,7 @@ from greenmicro import targets
 from greenmicro.dependencies import Publish
 from greenmicro.entrypoints import Entrypoint
 from greenmicro.errors import ConfigError
+from greenmicro.limits import Limit
 from greenmicro.messages import NOT_RUN, Failure, Message, Outcome, Reason
 from greenmicro.pools.base import Job, Pool
 from greenmicro.settings import Settings
@@ -61,7 +62,7 @@ class GreenletPool(Pool):
         """Resolve targets and set dependencies up, here; see the contract."""
         if self.settings.worker_setup is not None:
             _call_setup(self.settings.worker_setup)
-        place = Place(self.settings, self.publish)
+        place = Place(self.settings, self.publish, SwitchLimit)
         faults: list[str] = []
         for entrypoint in self.entrypoints:
             worker = self._workers[entrypoint] = _build_worker(entrypoint, place)
@@ -199,6 +200,30 @@ class GreenletPool(Pool):
             # Only a Worker subclass, or a kill between its steps, gets here.
             return Outcome.failed(Failure.of(Reason.TARGET, error))
         return outcome
+
+
+class SwitchLimit(Limit):
+    """Raises in the greenlet that makes the call, at its next switch point, by a timer of the hub.
+
+    The timer runs in the hub: what it throws arrives before the greenlet goes on, or, once the greenlet has
+    come to `stop`, never. A target that never waits for anything is not interrupted.
+    """
+
+    #: A kill, and the deadline of a stop, have to get through to the pool.
+    passing = (GreenletExit, Interrupted)
+
+    def start(self) -> None:
+        """Set the timer; see the contract."""
+        self._timer = get_hub().loop.timer(self.timeout_s)
+        # By the clock of now: the loop's own is as old as the hub was busy, and the timer early by that.
+        self._timer.start(self._throw, getcurrent(), update=True)
+
+    def stop(self) -> None:
+        """Take the timer away; see the contract."""
+        self._timer.close()
+
+    def _throw(self, greenlet: Any) -> None:
+        greenlet.throw(self.expire())
 
 
 def _call_setup(path: str) -> None:

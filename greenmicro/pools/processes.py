@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ from gevent.event import Event
 
 from greenmicro.dependencies import Publish
 from greenmicro.entrypoints import Entrypoint
-from greenmicro.errors import ConfigError
+from greenmicro.errors import ConfigError, TargetTimeoutError
+from greenmicro.limits import overrun
 from greenmicro.messages import NOT_RUN, Failure, Message, Outcome, Reason
 from greenmicro.pipe import dumps
 from greenmicro.pools.base import Job, Pool
 from greenmicro.pools.children import Child
+from greenmicro.pools.deadlines import GRACE_S
 from greenmicro.pools.setup import route_table, setup_frame
 from greenmicro.settings import Settings
 
@@ -30,13 +33,16 @@ RETRY_S = 0.05
 RETRY_MOST_S = 1.0
 #: The replacement of a child is started when so large a part of its tasks is left.
 EARLY = 0.1
+#: To so many children a job is given that die before they have begun it; then it is taken for the cause.
+MOST_CHILDREN = 3
 
 
 class ProcessPool(Pool):
     """Runs each job in one of `max_workers` child processes, one at a time in each.
 
     A job that a child had started when it died has failed; one that it had not goes to another child. The
-    dead child is replaced at once, and so is one that has run MAX_TASKS_PER_CHILD jobs.
+    dead child is replaced at once, and so is one that has run MAX_TASKS_PER_CHILD jobs, or holds more than
+    MAX_MEMORY_PER_CHILD_MB.
     """
 
     def __init__(self, settings: Settings, entrypoints: Sequence[Entrypoint], publish: Publish) -> None:
@@ -50,6 +56,7 @@ class ProcessPool(Pool):
         self._ready = 0
         self._idle: list[Child] = []
         self._unfinished = 0
+        self._passed_on: Counter[int] = Counter()
         self._failed_starts = 0
         self._start_fault = ''
         self._closed = False
@@ -148,26 +155,29 @@ class ProcessPool(Pool):
             # The user's own finished(): it must not cost the child.
             logger.exception('%s: %r could not be settled', job.entrypoint.name, job.message)
         self._unfinished -= 1
+        self._passed_on.pop(id(job.message), None)
         self._tell_if_done()
 
     def _tell_if_done(self) -> None:
         if not self._unfinished and not self.pending:
             self._all_done.set()
+            self._passed_on.clear()  # what is not ours any more was never finished
 
     # What children tell.
 
     def on_ready(self, child: Child) -> None:
         """Let it take jobs."""
-        if self._failed_starts:
+        if self._start_fault:
             logger.info('worker processes get ready again')
-        self._failed_starts, self._start_fault = 0, ''
+        self._start_fault = ''
         self._ready += 1
         self._idle.append(child)
         self._feed()
 
     def on_done(self, child: Child, job: Job, outcome: Outcome) -> None:
         """Give it its next job, then settle the one that it has done."""
-        if child.tasks == self.settings.max_tasks_per_child:
+        self._failed_starts = 0
+        if child.large or child.tasks == self.settings.max_tasks_per_child:
             self._retire(child)
         else:
             self._idle.append(child)
@@ -184,12 +194,21 @@ class ProcessPool(Pool):
             if self._closed:
                 self._finish(job, NOT_RUN)
             elif number == child.started:
-                self._finish(job, Outcome.failed(Failure(Reason.WORKER_LOST, f'worker lost: {child.end}')))
+                self._finish(job, Outcome.failed(_failure(child, job)))
             else:
-                self._unfinished -= 1
-                self.pending.put_first(job)
+                self._pass_on(job, child)
         self._missing.set()
         self._feed()
+
+    def _pass_on(self, job: Job, child: Child) -> None:
+        """Let another child have a job, unless it kills them, as a body does that none has the memory for."""
+        self._passed_on[id(job.message)] += 1
+        if self._passed_on[id(job.message)] < MOST_CHILDREN:
+            self._unfinished -= 1
+            self.pending.put_first(job)
+            return
+        text = f'{MOST_CHILDREN} worker processes ended before they had begun it, the last one {child.end}'
+        self._finish(job, Outcome.failed(Failure(Reason.WORKER_LOST, f'worker lost: {text}')))
 
     # How many there are.
 
@@ -216,6 +235,8 @@ class ProcessPool(Pool):
             return
         if child.ready:
             logger.warning('worker process %d was lost: %s; it is replaced', child.pid, child.end)
+            # One that died before it was of use: those after it may die of the same.
+            self._failed_starts += not child.tasks
         else:
             self._start_failed(_start_faults(child))
 
@@ -245,6 +266,15 @@ class ProcessPool(Pool):
         if self._worn_at is None:
             return slots
         return slots + min(slots, sum(child.tasks >= self._worn_at for child in self._children))
+
+
+def _failure(child: Child, job: Job) -> Failure:
+    """Say why a job failed whose child has died."""
+    timeout_s = job.entrypoint.route.timeout_s
+    if not child.overran or timeout_s is None:
+        return Failure(Reason.WORKER_LOST, f'worker lost: {child.end}')
+    text = f'{overrun(timeout_s)} and did not end within {GRACE_S:g} s more; its worker process was killed'
+    return Failure.of(Reason.TIMEOUT, TargetTimeoutError(text))
 
 
 def _faults(children: Sequence[Child]) -> list[str]:

@@ -29,6 +29,17 @@ def test_ready_means_consuming(new_side: NewSide) -> None:
     assert bodies(inbox, 1) == [b'1']
 
 
+def test_what_hinders_it_is_said(new_side: NewSide) -> None:
+    """As long as it cannot consume and publish it says why; while it can, nothing."""
+    side = new_side()
+    side.subscribe('work')
+    assert list(side.broker.hindrances())
+    side.start_ready()
+    assert list(side.broker.hindrances()) == []
+    side.close()
+    assert list(side.broker.hindrances())
+
+
 @pytest.mark.parametrize(
     ('queue', 'exchange'),
     [

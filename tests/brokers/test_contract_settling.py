@@ -8,6 +8,7 @@ import pytest
 from greenmicro.amqp.topology import Queue
 from greenmicro.brokers.base import Broker
 from greenmicro.errors import RefusedError
+from greenmicro.messages import Message
 from tests.brokers.sides import DEADLINE_S, EVENTS, PROPERTIES, Inbox, Listen, bodies, event, to_queue
 
 
@@ -71,8 +72,13 @@ def test_two_consumers_share_a_queue(broker: Broker, listen: Listen) -> None:
     assert set(got) == sent
 
 
+def came_back(message: Message) -> bool:
+    """Whether it says that it was delivered before: a classic queue's is counted, and sent to its end."""
+    return message.redelivered or message.crashes == 1
+
+
 def test_given_back_after_stop_goes_to_another(broker: Broker, listen: Listen) -> None:
-    """What is given back after a stop is redelivered to another service, in its old place."""
+    """What is given back after a stop is delivered to another service, which can tell it from a new one."""
     first = listen('work', prefetch=3)
     for number in range(5):
         broker.publish(event(b'%d' % number))
@@ -82,8 +88,8 @@ def test_given_back_after_stop_goes_to_another(broker: Broker, listen: Listen) -
     first.give_back(messages[2], messages[0])
     first.side.close()
     again = listen('work').take(4)
-    assert [message.body for message in again] == [b'0', b'2', b'3', b'4']
-    assert [message.redelivered for message in again] == [True, True, False, False]
+    assert sorted(message.body for message in again) == [b'0', b'2', b'3', b'4']
+    assert sorted(message.body for message in again if came_back(message)) == [b'0', b'2']
     assert not len(first)
 
 
@@ -96,7 +102,8 @@ def test_given_back_goes_to_who_waits(broker: Broker, listen: Listen) -> None:
     first.side.stop()
     first.give_back(message)
     again = second.next()
-    assert (again.body, again.redelivered) == (b'1', True)
+    assert again.body == b'1'
+    assert came_back(again)
     second.ack(again)
 
 
@@ -112,8 +119,8 @@ def test_unsettled_at_close_comes_back(broker: Broker, listen: Listen) -> None:
     assert not first.consumer.begin(pending)
     first.ack(started)
     again = listen('work').take(2)
-    assert [message.body for message in again] == [b'1', b'2']
-    assert all(message.redelivered for message in again)
+    assert sorted(message.body for message in again) == [b'1', b'2']
+    assert all(came_back(message) for message in again)
 
 
 def test_settled_before_close_does_not_come_back(broker: Broker, listen: Listen) -> None:

@@ -82,6 +82,11 @@ class Program:
         return self._running.pid
 
     @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def output(self) -> str:
         """All that it has printed so far."""
         return ''.join(self._lines)

@@ -1,14 +1,14 @@
 """A TCP proxy that does what networks do; it runs in a process of its own, whatever the test's hub does.
 
 As a program it serves one upstream and takes a JSON object a line on its input, the state of the link from
-then on, and answers each with a line:
+then on, and answers each with a line, how many connections it has been asked for so far:
 
     {"up": {"mode": "blackhole"}, "down": {"mode": "delay", "seconds": 0.4}, "accept": "pass"}
 
 `up` is what clients send, `down` what the broker sends. Their modes are `pass`, `blackhole` (read and
-dropped), `stall` (not read), `delay` (`seconds`), `rate` (`bytes_per_second`) and `slice` (`most` bytes a
-write). `accept` is `pass`, `refuse` (reset at once) or `tarpit` (accepted, and nothing more). `now`, `rst` or
-`fin`, ends all connections once.
+dropped), `stall` (not read), `delay` (`seconds`, and up to `jitter` more), `rate` (`bytes_per_second`) and
+`slice` (`most` bytes a write). `accept` is `pass`, `refuse` (reset at once) or `tarpit` (accepted, and
+nothing more). `now`, `rst` or `fin`, ends all connections once.
 """
 
 import asyncio
@@ -33,21 +33,28 @@ class Proxy:
 
     Attributes:
         port: Where it listens, once it is started.
+        state: What was set last.
     """
 
     def __init__(self, upstream: int) -> None:
         self.upstream = upstream
         self.port = 0
+        self.state: dict[str, Any] = {}
         self._process: subprocess.Popen[str] | None = None
 
-    def set(self, **state: Any) -> None:
-        """Set what happens from now on; what is not named passes. Returns once it is so."""
+    def accepted(self) -> int:
+        """How many connections it has been asked for so far."""
+        return self.set(**self.state)
+
+    def set(self, **state: Any) -> int:
+        """Set what happens from now on; what is not named passes. Returns, once it is so, as `accepted`."""
+        self.state = {key: value for key, value in state.items() if key != 'now'}
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(state) + '\n')
         self._process.stdin.flush()
-        self._process.stdout.readline()
+        return int(self._process.stdout.readline())
 
     def __enter__(self) -> 'Proxy':
         self._process = subprocess.Popen(
@@ -82,6 +89,7 @@ class Serving:
         self.state: dict[str, Any] = {}
         self.changed = asyncio.Event()
         self.writers: set[asyncio.StreamWriter] = set()
+        self.accepted = 0
 
     async def serve(self) -> None:
         server = await asyncio.start_server(self.accept, '127.0.0.1', 0)
@@ -92,7 +100,7 @@ class Serving:
         )
         while line := await lines.readline():
             self.apply(json.loads(line))
-            print('ok', flush=True)  # noqa: T201
+            print(self.accepted, flush=True)  # noqa: T201
 
     def apply(self, state: dict[str, Any]) -> None:
         self.state = state
@@ -102,6 +110,7 @@ class Serving:
             end(writer, reset=state['now'] == 'rst')
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
         self.writers.add(writer)
         how = self.state.get('accept', 'pass')
         if how == 'refuse':
@@ -138,7 +147,7 @@ class Serving:
         if name == 'blackhole':
             return
         if name == 'delay':
-            await asyncio.sleep(mode['seconds'])
+            await asyncio.sleep(mode['seconds'] + random.uniform(0, mode.get('jitter', 0)))
         most = {'slice': mode.get('most', 3), 'rate': 64}.get(name, len(data))
         while data:
             size = random.randint(1, most) if name == 'slice' else most

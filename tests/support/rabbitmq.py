@@ -1,6 +1,7 @@
 """A private RabbitMQ node: its own ports, data, cookie and epmd, gone without trace when it is closed."""
 
 import atexit
+import itertools
 import os
 import shutil
 import signal
@@ -27,6 +28,9 @@ from tests.support.ports import accepts, answers_amqp, free_port
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 30.0
 POLL_S = 0.02
+MOST_CALLERS = 200
+
+_callers = itertools.count()
 
 
 class Node:
@@ -148,7 +152,9 @@ class Node:
         Raises:
             RuntimeError: the broker is down, or the expression failed; with what it said.
         """
-        target = ['-sname', NODE_NAME, '-c', self._environment['RABBITMQ_ERLANG_COOKIE']]
+        # A name for each caller of a moment: by default all are called c17, and the second is refused.
+        caller = f'c{next(_callers) % MOST_CALLERS}'
+        target = ['-sname', NODE_NAME, '-h', caller, '-c', self._environment['RABBITMQ_ERLANG_COOKIE']]
         command = [find_binary('erl_call'), *target, '-timeout', '30', '-e']
         answer = self._run(command, expression + '\n')
         if not answer.startswith('{ok, '):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import gevent
 from gevent.event import Event
@@ -76,6 +76,11 @@ class MemoryBroker(Broker):
         """Wait until it is started; see the contract."""
         self._told.wait(timeout_s)
         return self._ready
+
+    def hindrances(self) -> Iterator[str]:
+        """Say what keeps us from being ready: that it is not started, or closed; see the contract."""
+        if not self._ready:
+            yield 'the broker is closed' if self._closed else 'the broker is not started'
 
     def publish(self, publication: Publication) -> None:
         """Put a message into its queues, then let other greenlets run; see the contract."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import gevent
 from gevent.event import Event
@@ -27,6 +27,9 @@ class RabbitBroker(Broker):
         settings: The service's settings.
     """
 
+    #: RabbitMQ's default of its `consumer_timeout`, which AMQP does not tell.
+    consumer_timeout_s = 1_800.0
+
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._consumers: list[RabbitConsumer] = []
@@ -43,8 +46,14 @@ class RabbitBroker(Broker):
 
     def subscribe(self, subscription: Subscription, receive: Receive) -> RabbitConsumer:
         """Add a queue to consume from; see the contract."""
+        settings = self._settings
         consumer = RabbitConsumer(
-            subscription, receive, self._republisher, self._settings.reconnect_max_s, self._fail
+            subscription,
+            receive,
+            self._republisher,
+            settings.reconnect_max_s,
+            settings.max_crashes,
+            self._fail,
         )
         self._consumers.append(consumer)
         self._publisher.know(dead_queue_of(subscription.queue))
@@ -60,6 +69,12 @@ class RabbitBroker(Broker):
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         """Wait until all consume and publishing is possible; see the contract."""
         return _wait_all([self._publisher.ready, *(one.ready for one in self._consumers)], timeout_s)
+
+    def hindrances(self) -> Iterator[str]:
+        """Say what keeps us from being ready; see the contract."""
+        yield from self._publisher.hindrances()
+        for consumer in self._consumers:
+            yield from consumer.hindrances()
 
     def publish(self, publication: Publication) -> None:
         """Publish and return when it is confirmed; see the contract."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +10,11 @@ import gevent
 import kombu
 from kombu.transport import pyamqp
 
+from greenmicro.brokers.rabbitmq.encryption import options_of
 from greenmicro.brokers.rabbitmq.transport import TCPTransport, TLSTransport
 from greenmicro.brokers.rabbitmq.wire import Wire
 from greenmicro.settings import Settings
+from greenmicro.tls import TLS
 
 #: TCP gives up a peer that acknowledges nothing for so many heartbeat intervals.
 USER_TIMEOUT_HEARTBEATS = 2
@@ -95,6 +96,9 @@ def client_of(uri: str, settings: Settings, name: str, **options: Any) -> Any:
         settings: The service's settings.
         name: The connection's name, as the broker shows it.
         **options: Further options of amqp's connection.
+
+    Raises:
+        BrokerError: What is said of TLS cannot be.
     """
     client = kombu.Connection(
         uri,
@@ -112,10 +116,7 @@ def client_of(uri: str, settings: Settings, name: str, **options: Any) -> Any:
         },
     )
     if uri.startswith('amqps:'):
-        given = {name.removeprefix('ssl_'): value for name, value in (client.ssl or {}).items()}
-        # The name as the URI has it: kombu's own way makes an address of `localhost` first. And whatever the
-        # URI says of TLS, who the broker is gets verified unless it says not to.
-        client.ssl = {'server_hostname': client.hostname, 'cert_reqs': ssl.CERT_REQUIRED, **given}
+        client.ssl = options_of(settings.amqp_ssl or TLS(), client.hostname, client.ssl or {})
     return client
 
 

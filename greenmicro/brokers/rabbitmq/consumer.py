@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -16,20 +16,24 @@ from greenmicro.brokers.base import Consumer, Receive
 from greenmicro.brokers.rabbitmq.backoff import REFUSED_RETRY_S, backoff
 from greenmicro.brokers.rabbitmq.connection import Connection
 from greenmicro.brokers.rabbitmq.contents import Content
+from greenmicro.brokers.rabbitmq.crashes import Fate, Suspicion, moved
 from greenmicro.brokers.rabbitmq.deliveries import Deliveries
 from greenmicro.brokers.rabbitmq.owners import ChannelOwner
 from greenmicro.brokers.rabbitmq.republisher import Republisher
 from greenmicro.brokers.rabbitmq.topology import kombu_queue
-from greenmicro.copies import copy_of, names_of, retry_of
+from greenmicro.copies import names_of, retry_of
 from greenmicro.dead_letters import dead_letter
 from greenmicro.errors import BrokerError
-from greenmicro.messages import Message, Outcome, Settlement
+from greenmicro.messages import Message, Outcome, Publication, Settlement
 
 logger = logging.getLogger(__name__)
 
-#: A quorum queue drops a message that was given back too often. From this count on it is republished
-#: instead, which sets the count back; limits that make sense to anyone are above it.
-GIVEN_BACK_MOST = 5
+#: A quorum queue drops a message that came back to it too often, given back or with a lost connection. From
+#: this count on it is republished as it arrives, which sets the count back; limits that make sense to anyone
+#: are above it.
+CAME_BACK_MOST = 5
+#: How long a message waits, in seconds, while another one that may have killed processes runs alone.
+LAST_CHANCE_WAIT_S = 1.0
 #: What is wrong with the service rather than the moment: a permission, a missing exchange, arguments that
 #: differ. A queue that is locked (405) is waited for.
 PERMANENT = (AccessRefused, NotFound, PreconditionFailed)
@@ -45,6 +49,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
         receive: Called for each message, on the reader's greenlet.
         republisher: Carries dead letters and retries.
         reconnect_max_s: The longest delay between two tries to consume, in seconds.
+        max_crashes: At how many processes that ended with it a message is dead-lettered.
         on_fatal: Called when the broker refuses the queue before it was ever consumed from.
 
     Attributes:
@@ -58,6 +63,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
         receive: Receive,
         republisher: Republisher,
         reconnect_max_s: float,
+        max_crashes: int,
         on_fatal: Callable[[Exception], None],
     ) -> None:
         self._subscription = subscription
@@ -67,6 +73,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
         self._on_fatal = on_fatal
         self._queue = subscription.queue.name
         self._deliveries = Deliveries(subscription.prefetch)
+        self._suspicion = Suspicion(max_crashes, self._deliveries.holds)
         self._server: Any = None
         self._stopping = Event()
         self._changed = Event()  # the channel is lost, or we are to stop
@@ -88,6 +95,11 @@ class RabbitConsumer(Consumer, ChannelOwner):
         self._server.kill()
         if self._stopping.is_set():
             self.stopped.set()
+
+    def hindrances(self) -> Iterator[str]:
+        """Say why it is not consuming at this moment, if it is not."""
+        if not self.ready.is_set():
+            yield f'queue {self._queue}: not consuming ({self._error or self._told or "no connection yet"})'
 
     def stop(self) -> None:
         """Begin to stop: `stopped` is set once the broker delivers no more."""
@@ -184,7 +196,26 @@ class RabbitConsumer(Consumer, ChannelOwner):
         if message.headers and (origin := names_of(message)) != names:
             message = message._replace(exchange=origin[0], routing_key=origin[1])
         if self._deliveries.take_in(message):
-            self._receive(message)
+            if message.redelivered or message.crashes:
+                self._receive_again(message)
+            else:
+                self._receive(message)
+
+    def _receive_again(self, message: Message) -> None:
+        """Take a message that came before: it may have killed processes, or be about to be dropped."""
+        fate, publication, crashes = self._suspicion.judge(message, message.delivery.suspect)
+        if publication is None:
+            count = message.headers.get('x-delivery-count')
+            if isinstance(count, int) and count >= CAME_BACK_MOST:
+                self._move(message, moved(message))
+            else:
+                self._receive(message)
+        elif fate is Fate.WAIT:
+            gevent.spawn_later(LAST_CHANCE_WAIT_S, self._move, message, publication)
+        else:
+            if crashes > max(1, message.crashes):  # the first may have been any process's end
+                logger.error('%r: %d times a process ended with it, %s', message, crashes, fate.value)
+            self._move(message, publication)
 
     def cancelled(self) -> None:
         """Hear that the queue is gone, or moved: open a new channel, which declares it again."""
@@ -216,8 +247,11 @@ class RabbitConsumer(Consumer, ChannelOwner):
     def _give_back(self, message: Message) -> None:
         if self._stopping.is_set() and not self.stopped.is_set():
             return  # it would come straight back; it goes back when the connection is closed
-        count = message.headers.get('x-delivery-count')
-        if isinstance(count, int) and count >= GIVEN_BACK_MOST:
-            self._republisher.move(message, copy_of(message), self._deliveries)
+        if (message.redelivered or message.crashes) and message.delivery.doubt is None:
+            self._move(message, moved(message))  # given back once more, it would be counted as a crash
         else:
             self._deliveries.give_back(message)
+
+    def _move(self, message: Message, publication: Publication) -> None:
+        if self._deliveries.holds(message):
+            self._republisher.move(message, publication, self._deliveries)

@@ -7,13 +7,12 @@ from typing import Any
 
 import gevent
 from amqp.exceptions import AMQPError, NotFound
-from gevent.lock import BoundedSemaphore
 
 from greenmicro.amqp.topology import Delay, Exchange, Queue, delay_of
 from greenmicro.brokers.rabbitmq.connection import Connection
 from greenmicro.brokers.rabbitmq.publisher import Errand, Publisher
 from greenmicro.brokers.rabbitmq.topology import kombu_exchange
-from greenmicro.errors import BrokerError, RefusedError, UnavailableError, UnroutableError
+from greenmicro.errors import BrokerError, PublishError, RefusedError, UnavailableError, UnroutableError
 from greenmicro.messages import Publication
 
 #: How old a quorum queue has to be, in seconds, before anything is entrusted to it: RabbitMQ 3.10, killed
@@ -36,7 +35,7 @@ class Delays:
         self._confirm_timeout_s = confirm_timeout_s
         self._exchanges: dict[str, Exchange] = {}
         self._declared: dict[str, Connection] = {}
-        self._declaring: dict[str, BoundedSemaphore] = {}
+        self._errands: dict[str, Any] = {}
 
     def declare(self, exchange: Exchange) -> None:
         """Have an exchange declared before delayed messages are to go to it."""
@@ -61,24 +60,32 @@ class Delays:
     def _see_to(self, delay: Delay) -> None:
         """Have a delay declared on the present connection."""
         name = delay.exchange.name
-        if (connection := self._publisher.connection) and self._declared.get(name) is connection:
+        self._publisher.ready.wait(self._confirm_timeout_s)
+        connection = self._publisher.connection
+        # Where there is none, publishing says why.
+        if connection is None or self._declared.get(name) is connection:
             return
-        with self._declaring.setdefault(name, BoundedSemaphore(1)):
-            self._publisher.ready.wait(self._confirm_timeout_s)
-            connection = self._publisher.connection
-            # Where there is none, publishing says why.
-            if connection is not None and self._declared.get(name) is not connection:
-                try:
-                    self._declare(connection, delay)
-                except BrokerError as error:
-                    raise RefusedError(f'{name} cannot be declared: {error}') from error
-                self._declared[name] = connection
+        # Once for all who wait for it, and in a greenlet that no target's time limit ends half-way.
+        errand = self._errands.get(name)
+        if errand is None or errand.dead:
+            errand = self._errands[name] = gevent.spawn(self._declare, connection, delay)
+        if (error := errand.get()) is not None:
+            raise error
 
-    def _declare(self, connection: Connection, delay: Delay) -> None:
-        is_new = not _exists(connection, delay.queue)
-        run_errand(connection, lambda channel: self._declare_on(channel, delay))
+    def _declare(self, connection: Connection, delay: Delay) -> PublishError | None:
+        """Declare a delay; return why it could not be, since gevent would print what is raised."""
+        name = delay.exchange.name
+        try:
+            is_new = not _exists(connection, delay.queue)
+            run_errand(connection, lambda channel: self._declare_on(channel, delay))
+        except BrokerError as error:
+            return RefusedError(f'{name} cannot be declared: {error}')
+        except UnavailableError as error:
+            return error
         if is_new:
             gevent.sleep(SETTLED_S)
+        self._declared[name] = connection
+        return None
 
     def _declare_on(self, channel: Any, delay: Delay) -> None:
         _declare_exchange(channel, delay.exchange)

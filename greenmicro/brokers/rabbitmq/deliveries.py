@@ -8,7 +8,8 @@ from collections.abc import Callable, Hashable
 
 from greenmicro.brokers.rabbitmq.acks import AckBatch
 from greenmicro.brokers.rabbitmq.outbox import Source
-from greenmicro.brokers.rabbitmq.redeliveries import Doubt, Doubts, key_of
+from greenmicro.brokers.rabbitmq.redeliveries import AGE_S, Doubt, Doubts, key_of
+from greenmicro.brokers.rabbitmq.suspects import Dropped
 from greenmicro.messages import Message
 
 #: The acks of no channel: what is put in is never asked for.
@@ -29,15 +30,17 @@ class Delivery:
         tag: The delivery tag.
         started: Whether it is being worked on; it is then not dropped when its channel is lost.
         doubt: Its entry, once its channel was lost while it was worked on.
+        suspect: Whether it was delivered before, to a process that ended with it for all that is known here.
     """
 
-    __slots__ = ('doubt', 'generation', 'started', 'tag')
+    __slots__ = ('doubt', 'generation', 'started', 'suspect', 'tag')
 
     def __init__(self, generation: int, tag: int) -> None:
         self.generation = generation
         self.tag = tag
         self.started = False
         self.doubt: Doubt | None = None
+        self.suspect = False
 
     def __repr__(self) -> str:
         return f'<Delivery {self.tag} of generation {self.generation}>'
@@ -64,7 +67,9 @@ class Deliveries:
         self._unwritten: list[Message] = []
         # Handed to the writer: when, and the message's key.
         self._written: deque[tuple[float, Hashable]] = deque(maxlen=max(prefetch, UNSAVED_MOST))
-        self._doubts = Doubts(max(DOUBTS_PER_PREFETCH * prefetch, UNSAVED_MOST), clock)
+        limit = max(DOUBTS_PER_PREFETCH * prefetch, UNSAVED_MOST)
+        self._doubts = Doubts(limit, clock)
+        self._dropped = Dropped(limit, clock)
 
     def open(self, channel: int, write_from: Callable[[Source], None]) -> None:
         """Begin a new generation, on a channel that is about to consume."""
@@ -76,6 +81,7 @@ class Deliveries:
         """End the generation: what has not started is dropped, the rest is in doubt."""
         self._generation += 1
         self._write_from = None
+        self._dropped.expect_unseen(self._prefetch - len(self._unsettled))
         for key in self._unsure():
             self._doubts.add(key, None, owed=False)
         self._acks = AckBatch(NOWHERE)
@@ -86,20 +92,22 @@ class Deliveries:
         for message in unsettled.values():
             if message.delivery.started:
                 message.delivery.doubt = self._doubts.add(key_of(message), message, owed=True)
-            elif message.message_id is not None:
-                # It will come again, flagged, and is none of those that have finished.
-                self._doubts.end_unsure(key_of(message))
+            else:
+                self._dropped.add(key_of(message))
 
     def _unsure(self) -> list[Hashable]:
         """Take the keys of those whose ack was written, and may not have arrived, or not been saved."""
         # The broker never has more out than the prefetch, and acks arrive in order: so those that did not
-        # arrive are the last ones, no more than the prefetch less what is certainly still out.
+        # arrive are the last ones, no more than the prefetch less what is certainly still out. Nor are they
+        # older than a connection that is dead can go unnoticed.
         lost = self._prefetch - len(self._unsettled) - self._acks.pending
-        unsaved_since = self._clock() - UNSAVED_S
+        now = self._clock()
         written, self._written = self._written, deque(maxlen=self._written.maxlen)
         first_lost = len(written) - lost
         return [
-            key for number, (when, key) in enumerate(written) if number >= first_lost or when >= unsaved_since
+            key
+            for number, (when, key) in enumerate(written)
+            if when >= now - (AGE_S if number >= first_lost else UNSAVED_S)
         ]
 
     def take_in(self, message: Message) -> bool:
@@ -112,12 +120,17 @@ class Deliveries:
             Whether it is to be run. If not, it is running here, and that run's settlement is now this
             delivery's; or it has finished here, and is acked.
         """
-        if self._doubts:
-            if not message.redelivered:
-                self._doubts.note_new(message)
-            elif doubt := self._doubts.take(message):
+        if message.redelivered:
+            key = key_of(message)
+            unrun = self._dropped.take(key)
+            if doubt := self._doubts.take(key, certainly=unrun):
+                if unrun:
+                    self._dropped.add(key)
                 self._settle_by(doubt, message)
                 return False
+            message.delivery.suspect = not unrun and not self._dropped.take_unseen()
+        elif self._doubts:
+            self._doubts.note_new(message)
         self._unsettled[message.delivery.tag] = message
         return True
 
@@ -140,15 +153,24 @@ class Deliveries:
             self._ack(message)
         elif delivery.doubt is not None:
             self._doubts.finish(delivery.doubt)  # its next delivery is acked
+            delivery.doubt = None
 
     def give_back(self, message: Message) -> None:
         """Put a message back into its queue."""
         delivery: Delivery = message.delivery
         if self._close(message):
+            self._dropped.add(key_of(message))
             self._acks.nack(delivery.tag)
             self._ask_to_write()
         elif delivery.doubt is not None:
             self._doubts.forget(delivery.doubt)  # its next delivery is run
+            self._dropped.add(delivery.doubt.key)
+            delivery.doubt = None
+
+    def holds(self, message: Message) -> bool:
+        """Say whether a message is still to be settled, on this channel or by its redelivery."""
+        delivery: Delivery = message.delivery
+        return self._unsettled.get(delivery.tag) is message or delivery.doubt is not None
 
     @property
     def unsettled(self) -> int:

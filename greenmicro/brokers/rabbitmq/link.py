@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import gevent
 from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, RecoverableConnectionError
+from gevent import monkey
 from gevent.event import Event
 
-from greenmicro.brokers.rabbitmq.backoff import REFUSED_RETRY_S, backoff
 from greenmicro.brokers.rabbitmq.connection import Connection, client_of, establish
-from greenmicro.brokers.rabbitmq.frames import HEARTBEAT_FRAME
+from greenmicro.brokers.rabbitmq.encryption import distrust
+from greenmicro.brokers.rabbitmq.heartbeats import HEARTBEATS, Pulse
+from greenmicro.brokers.rabbitmq.hosts import Host, Hosts
 from greenmicro.errors import BrokerError
 from greenmicro.settings import Settings
 
@@ -39,6 +40,7 @@ class Link:
         connection: The present connection, if there is one.
         blocked: Whether the broker accepts no messages for now.
         unblocked: Set when it accepts them again, or the connection is lost.
+        trouble: Why there is no connection, while there is none.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Link:
     ) -> None:
         self._settings = settings
         self._name = f'{name} connection'
+        self._hosts = Hosts(settings.amqp_uri, settings.reconnect_max_s)
         self._on_up = on_up
         self._on_down = on_down
         self._on_fatal = on_fatal
@@ -61,6 +64,7 @@ class Link:
         self.connection: Connection | None = None
         self.blocked = False
         self.unblocked = Event()
+        self.trouble = 'not connected yet'
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
@@ -84,44 +88,41 @@ class Link:
             self._greenlet.join()
 
     def _run(self) -> None:
-        uris = itertools.cycle(self._settings.amqp_uri.split(';'))
         while not self._closing.is_set():
             try:
-                connection = self._connect(uris)
+                connection = self._connect()
             except BrokerError as error:
                 self._on_fatal(error)
                 return
             if connection is not None:
                 self._serve(connection)
 
-    def _connect(self, uris: Iterator[str]) -> Connection | None:
+    def _connect(self) -> Connection | None:
         """Try one host after the other until connected; None when the link is closed meanwhile."""
-        delays = backoff(self._settings.reconnect_max_s)
-        told = None
+        self._hosts.reset()
         while not self._closing.is_set():
-            client = self._client(next(uris))
+            host, delay_s = self._hosts.next()
+            if delay_s and self._closing.wait(delay_s):
+                return None
             try:
-                return self._establish(client)
-            except (AccessRefused, NotAllowed) as error:
-                if not self._was_up:
-                    raise BrokerError(_refusal(client, error)) from error
-                delay, state, reason = REFUSED_RETRY_S, 'refused', str(error)
+                return self._establish(host)
             except Exception as error:
                 # What no AMQP peer would send raises nearly anything; nothing of it may end the link.
-                delay, state, reason = next(delays), 'no broker', str(error) or type(error).__name__
-            if state != told:
-                told = state
-                logger.warning('%s: %s at %s (%s), trying on', self._name, state, client.host, reason)
-            self._closing.wait(delay)
+                refusal = _refusal(host, error)
+                if refusal and not self._was_up:
+                    raise BrokerError(refusal) from error
+                state = 'refused' if refusal else 'no broker'
+                reason = str(error) or type(error).__name__
+                self.trouble = f'{state} at {host.address} ({reason})'
+                if host.note(state, bool(refusal)):
+                    logger.warning('%s: %s, trying on', self._name, self.trouble)
         return None
 
-    def _client(self, uri: str) -> Any:
+    def _establish(self, host: Host) -> Connection:
         options = {'on_blocked': self._note_blocked, 'on_unblocked': self._note_unblocked}
-        return client_of(uri, self._settings, self._name, **options)
-
-    def _establish(self, client: Any) -> Connection:
         self._connecting = True
         try:
+            client = client_of(host.uri, self._settings, self._name, **options)
             return establish(client, self._settings.connect_timeout_s)
         finally:
             self._connecting = False
@@ -131,7 +132,8 @@ class Link:
         self.connection = connection
         self._was_up = True
         connection.wire.reading = True
-        helpers = [gevent.spawn(_read, connection), gevent.spawn(_beat, connection)]
+        limit_s = self._settings.hub_stall_limit_s
+        helpers: list[Any] = [gevent.spawn(_read, connection), gevent.spawn(_keep_alive, connection, limit_s)]
         logger.info('%s: connected to %s', self._name, connection.host)
         error: Exception = RecoverableConnectionError('closed by us')
         try:
@@ -139,6 +141,7 @@ class Link:
             error = connection.wire.lost.get() or error
         finally:  # also when close() has found us about to connect, and killed us
             self.connection = None
+            self.trouble = f'connection lost ({error})'
             self.blocked = False
             self.unblocked.set()
             gevent.killall(helpers)
@@ -173,26 +176,42 @@ def _read(connection: Connection) -> None:
         connection.lose(error)
 
 
-def _beat(connection: Connection) -> None:
-    """Send a heartbeat when nothing else was sent, and notice when the broker is gone."""
+def _keep_alive(connection: Connection, stall_limit_s: float) -> None:
+    """Have heartbeats sent, and notice when the broker is gone."""
     interval, wire, transport = connection.heartbeat, connection.wire, connection.transport
-    while interval and not wire.lost.ready():
-        gevent.sleep(interval / 4)
-        now = time.monotonic()
-        if now - wire.outbox.last_sent >= interval / 2:
-            wire.outbox.write(HEARTBEAT_FRAME)
-        silent_s = now - transport.last_received
-        # After a target has blocked the hub the silence is ours: what came meanwhile is unread.
-        if silent_s > SILENT_INTERVALS * interval and not _readable(transport.sock):
-            connection.lose(TimeoutError(f'the broker was silent for {silent_s:.1f} s'))
+    if not interval:
+        return
+    pulse = Pulse(wire.outbox, interval, stall_limit_s)
+    HEARTBEATS.add(pulse)
+    try:
+        while not wire.lost.ready():
+            gevent.sleep(interval / 4)
+            pulse.hub_ran_at = now = time.monotonic()
+            silent_s = now - transport.last_received
+            # After a target has blocked the hub the silence is ours: what came meanwhile is unread.
+            if silent_s > SILENT_INTERVALS * interval and not _readable(transport.sock):
+                connection.lose(TimeoutError(f'the broker was silent for {silent_s:.1f} s'))
+    finally:
+        HEARTBEATS.remove(pulse)
 
 
 def _readable(sock: Any) -> bool:
-    return bool(select.select([sock], [], [], 0)[0])
+    # Not select(), which raises for descriptors from 1024 on; and the plain poll(), as gevent's would switch.
+    poll = monkey.get_original('select', 'poll')()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
-def _refusal(client: Any, error: Exception) -> str:
-    return (
-        f'AMQP_URI: the broker at {client.host} refuses user {client.userid or "guest"!r} on virtual host '
-        f'{client.virtual_host or "/"!r}: {error}'
-    )
+def _refusal(host: Host, error: Exception) -> str | None:
+    """Say what an operator has to change before a host can be used; None if it may come by itself.
+
+    A certificate that is not trusted is such a thing as a password that is wrong: at the first start it is a
+    fault of the service's settings or of the broker's, and a service that tried on would look healthy.
+    """
+    if isinstance(error, BrokerError):
+        return str(error)
+    if isinstance(error, (AccessRefused, NotAllowed)):
+        return f'AMQP_URI: the broker at {host.address} refuses {host.who}: {error}'
+    if why := distrust(error):
+        return f'AMQP_SSL: no TLS with the broker at {host.address}: {why}'
+    return None

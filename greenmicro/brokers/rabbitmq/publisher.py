@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -78,6 +78,15 @@ class Publisher(ChannelOwner):
     def start(self) -> None:
         """Begin to connect; returns at once."""
         self._link.start()
+
+    def hindrances(self) -> Iterator[str]:
+        """Say why publishing is not possible at this moment, if it is not."""
+        if self._link.connection is None:
+            yield f'publishing: {self._link.trouble}'
+        elif not self.ready.is_set():
+            yield f'publishing: no channel ({self._error or "not open yet"})'
+        elif self._link.blocked:
+            yield 'publishing: the broker accepts no messages (a resource alarm)'
 
     def close(self, timeout_s: float) -> None:
         """Publish no more; what waits for its confirm gets the time to receive it."""

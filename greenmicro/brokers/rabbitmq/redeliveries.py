@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
 from greenmicro.messages import Message
 
@@ -46,9 +47,10 @@ class Doubts:
     the same content, and each entry serves one delivery: for each ack there was one run.
 
     That is certain for what is owed. Where an ack was written and may have arrived, the redelivered
-    message may be another one of the same id and content; so such entries end when that one is seen
-    here as new (`note_new`): nobody could tell the two apart, and to run twice is better than to ack
-    unrun.
+    message may be another one of exactly the same content, so such entries end when that one is seen here
+    as new (`note_new`), and do not serve while one is still to be run (`Dropped`): nobody could tell the
+    two apart, and to run twice is better than to ack unrun. What is left is such a double that was never
+    seen here before it came flagged; ARCHITECTURE.md says why that cannot be told.
 
     Args:
         limit: How many running and how many finished ones are remembered at most; the oldest go first.
@@ -87,30 +89,32 @@ class Doubts:
             doubt.since = self._clock()
             self._keep(doubt, self._finished)
 
-    def take(self, message: Message) -> Doubt | None:
+    def take(self, key: Hashable, certainly: bool = False) -> Doubt | None:
         """Use up the entry that a redelivered message belongs to; None when there is none.
 
         Of several alike it does not matter which is which, as long as each delivery is settled by one
         run. Those that run come first, then what is owed: the broker still has them for certain.
+
+        Args:
+            key: The message's `key_of`.
+            certainly: Whether it may only be one of those that the broker certainly has no settlement of.
         """
         self._expire()
-        alike = self._by_key.get(key_of(message))
+        alike = self._by_key.get(key)
         if not alike:
             return None
         doubt = min(alike, key=lambda doubt: (doubt.message is None, not doubt.owed))
+        if certainly and not doubt.owed:
+            return None
         self.forget(doubt)
         return doubt
 
     def note_new(self, message: Message) -> None:
         """Take note of a delivery that is not flagged as redelivered."""
         if message.message_id is not None:
-            self.end_unsure(key_of(message))
-
-    def end_unsure(self, key: Hashable) -> None:
-        """Forget the entries of a key whose settlement may have arrived."""
-        for doubt in list(self._by_key.get(key, ())):
-            if not doubt.owed:
-                self.forget(doubt)
+            for doubt in list(self._by_key.get(key_of(message), ())):
+                if not doubt.owed:
+                    self.forget(doubt)
 
     def forget(self, doubt: Doubt) -> None:
         """Let an entry go: it was used, or its message will be run again."""
@@ -140,16 +144,32 @@ class Doubts:
 def key_of(message: Message) -> Hashable:
     """Return what a redelivery of a message is known by.
 
-    That is its id together with what tells a message from another one of the same id: its attempt and
-    crashes, its names and its body. Without an id it is a digest of all that the sender gave.
+    That is all that its sender gave, its names and its body: the id, the attempt and the crashes are among
+    it. A requeued dead letter, a retry, or another message of the same id differ in their headers, time or
+    body.
     """
+    envelope = (
+        message.exchange,
+        message.routing_key,
+        tuple(sorted(message.properties.items())),
+        _described(message.headers),
+        message.unreadable,
+    )
     if message.message_id is not None:
         # The hash alone, since thousands are kept: 32 bytes each, and 64 bits are enough to tell them apart.
-        names = message.exchange, message.routing_key
-        return hash((message.message_id, message.attempt, message.crashes, *names, message.body))
-    headers = {key: value for key, value in message.headers.items() if key not in VOLATILE_HEADERS}
-    envelope = (message.exchange, message.routing_key, sorted(message.properties.items()), headers)
+        return hash((*envelope, message.body))
     digest = hashlib.blake2b(repr(envelope).encode('utf-8', 'replace'))
     digest.update(message.body)
-    digest.update(message.unreadable or b'')
     return digest.digest()
+
+
+def _described(headers: Mapping[str, Any]) -> str:
+    if not headers:
+        return '[]'
+    kept = sorted(headers.items())  # a quorum queue sorts them as it adds its own
+    if not headers.keys().isdisjoint(VOLATILE_HEADERS):
+        kept = [item for item in kept if item[0] not in VOLATILE_HEADERS]
+    try:
+        return repr(kept)
+    except RecursionError:  # tables in tables, as deep as they can be read
+        return repr([name for name, _ in kept])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 
 import gevent
@@ -40,7 +41,8 @@ class Republisher:
         self._delays = delays
         self._moving = Group()
         self._turn = BoundedSemaphore(AT_ONCE)
-        self._told: dict[str, str] = {}
+        self._staying: Counter[str] = Counter()
+        self._told: dict[str, set[str]] = {}
 
     def move(self, message: Message, publication: Publication, deliveries: Deliveries) -> None:
         """Publish, then ack; returns at once. A message whose channel was lost meanwhile is let be.
@@ -63,45 +65,57 @@ class Republisher:
         self._moving.kill()
 
     def _move(self, message: Message, publication: Publication, deliveries: Deliveries) -> None:
+        queue = publication.routing_key
         waits = backoff(RETRY_MAX_S)
+        stays = 0
+        while True:
+            try:
+                self._publish(message, publication)
+            except StoppingError:
+                deliveries.give_back(message)
+                break
+            except PublishError as error:
+                self._staying[queue] += not stays
+                stays = 1
+                # The work queue itself is declared, and bound, by its consumer.
+                if not isinstance(error, UnroutableError):
+                    self._tell(queue, f'queue {queue}: {error}; the message stays')
+                elif queue != message.queue:
+                    self._declare(queue)
+                gevent.sleep(next(waits))
+            else:
+                deliveries.ack(message)
+                break
+        self._staying[queue] -= stays
+        if not self._staying[queue]:
+            self._told.pop(queue, None)
+
+    def _publish(self, message: Message, publication: Publication) -> None:
+        """Publish, with less of its headers where AMQP cannot carry them."""
         forms = slimmer(publication)
         while True:
             try:
-                # What waits to try again is not among them: a queue that cannot be written holds no other up.
+                # What waits to try again has left its turn: one queue in trouble holds no other up.
                 with self._turn:
                     self._delays.publish(publication)
+                return
             except PayloadError as error:
                 publication = next(forms)
                 logger.warning('%r goes on without its headers: %s', message, error)
-            except StoppingError:
-                deliveries.give_back(message)
-                return
-            except PublishError as error:
-                self._tell(publication, error)
-                # The work queue itself is declared, and bound, by its consumer.
-                if isinstance(error, UnroutableError) and publication.routing_key != message.queue:
-                    self._declare(publication.routing_key)
-                gevent.sleep(next(waits))
-            else:
-                self._told.pop(publication.routing_key, None)
-                deliveries.ack(message)
-                return
-
-    def _tell(self, publication: Publication, error: PublishError) -> None:
-        """Say why messages stay, once for all that go to one queue; not of a dead queue that is made now."""
-        queue, reason = publication.routing_key, str(error)
-        if not isinstance(error, UnroutableError) and self._told.get(queue) != reason:
-            self._told[queue] = reason
-            logger.error('queue %s: %s; the message stays', queue, reason)
 
     def _declare(self, queue: str) -> None:
         try:
             self._publisher.declare_queue(queue)
         except (BrokerError, PublishError) as error:
-            if self._told.get(queue) != str(error):
-                self._told[queue] = str(error)
-                logger.error('queue %s is missing and cannot be declared: %s', queue, error)
+            self._tell(queue, f'queue {queue} is missing and cannot be declared: {error}')
             gevent.sleep(REFUSED_RETRY_S)
+
+    def _tell(self, queue: str, trouble: str) -> None:
+        """Say why messages stay, once for all that are to go to one queue."""
+        told = self._told.setdefault(queue, set())
+        if trouble not in told:
+            told.add(trouble)
+            logger.error('%s', trouble)
 
 
 def slimmer(publication: Publication) -> Iterator[Publication]:

@@ -48,7 +48,7 @@ class Wire:
 
     def frame_writer(self, connection: Any, transport: Any) -> Callable[..., None]:
         """Be the `frame_writer` of a connection: for all of amqp's methods, none of which has content."""
-        outbox = self._outbox = Outbox(transport.sock, self.lose)
+        outbox = self._outbox = Outbox(transport, self.lose)
 
         def write_frame(kind: int, channel: int, method: tuple[int, int] | None, args: Any, _: Any) -> None:
             payload = METHOD_ID.pack(*method) + (args or b'') if method else b''

@@ -246,11 +246,11 @@ def test_dead_letters_while_connections_are_lost(
     assert {letter.body for letter in letters} == {b'%d' % number for number in range(60)}
 
 
-def test_given_back_too_often_goes_to_the_end_of_a_quorum_queue(
+def test_given_back_again_it_goes_to_the_end_of_its_queue(
     rabbitmq: Node, amqp_client: Client, new_side: NewSide, vhost: str
 ) -> None:
-    """At a delivery limit of 6, a message given back 20 times is still there, as it was published."""
-    queue = Queue('q', arguments={'x-queue-type': 'quorum', 'x-delivery-limit': 6})
+    """At a delivery limit of 3, a message given back 20 times is still there, as it was published."""
+    queue = Queue('q', arguments={'x-queue-type': 'quorum', 'x-delivery-limit': 3})
     side = new_side()
     inbox = side.subscribe(queue, prefetch=1)
     side.start_ready()
@@ -262,11 +262,59 @@ def test_given_back_too_often_goes_to_the_end_of_a_quorum_queue(
         inbox.give_back(message)
     message = inbox.next()
     inbox.ack(message)
-    assert most == 5
+    assert most == 1
     assert (message.exchange, message.routing_key, message.message_id) == (EVENTS.name, 'order', 'm')
     assert message.headers['x-mine'] == 1
     assert message.attempt == 1
+    assert message.crashes == 0
     wait(lambda: rabbitmq.queues(vhost)['q'][:2] == (0, 0))
+
+
+def test_a_quorum_queue_drops_nothing_that_only_waits(
+    rabbitmq: Node, amqp_client: Client, new_side: NewSide, vhost: str
+) -> None:
+    """With 100 pending and a policy's limit of 8: 12 connections lost, then 12 stops in good order."""
+    queue = Queue('q', arguments={'x-queue-type': 'quorum'})
+    rabbitmq.ctl('set_policy', '-p', vhost, 'limit', '^q$', '{"delivery-limit": 8}', '--apply-to', 'queues')
+    side = new_side(RECONNECT_MAX_S=0.05)
+    inbox = side.subscribe(queue, prefetch=100)
+    side.start_ready()
+    sent = [b'%d' % number for number in range(100)]
+    for body in sent:
+        amqp_client.publish(EVENTS.name, 'order', body, message_id=body.decode())
+
+    def wait_pending() -> None:
+        # A copy whose confirm is lost along with the connection is sent once more.
+        wait(lambda: rabbitmq.queues(vhost)['q'].unacked == 100)
+
+    for _ in range(12):
+        wait_pending()
+        before = len(inbox)
+        assert close_connections(rabbitmq, 'connection')
+        wait(lambda before=before: len(inbox) > before)
+    for _ in range(12):
+        wait_pending()
+        side.stop()
+        inbox.give_back(*inbox.line.queue)
+        side.close()
+        side = new_side()
+        inbox = side.subscribe(queue, prefetch=100)
+        side.start_ready()
+    wait_pending()
+    finished: set[bytes] = set()
+
+    def all_is_done() -> bool:
+        while len(inbox):
+            message = inbox.receive()
+            if inbox.consumer.begin(message):
+                assert message.crashes == 0, 'nobody died'
+                finished.add(message.body)
+                inbox.ack(message)
+        return rabbitmq.queues(vhost)['q'][:2] == (0, 0)
+
+    wait(all_is_done)
+    assert finished == set(sent)
+    assert set(rabbitmq.queues(vhost)) == {'q'}, 'no dead letters'
 
 
 def test_quorum_from_end_to_end(rabbitmq: Node, amqp_client: Client, new_side: NewSide, vhost: str) -> None:

@@ -1,14 +1,10 @@
 """Deliveries: what is settled, dropped or taken over when channels are lost."""
 
-from collections import Counter, deque
 from typing import Any
-
-import hypothesis.strategies as st
-from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from greenmicro.brokers.rabbitmq.acks import SETTLEMENT
 from greenmicro.brokers.rabbitmq.deliveries import Deliveries
+from greenmicro.brokers.rabbitmq.redeliveries import AGE_S
 from greenmicro.messages import ATTEMPT_HEADER, Message
 
 ACK, NACK = 80, 120
@@ -181,200 +177,95 @@ def test_a_running_message_that_is_given_back_is_run_again() -> None:
     assert deliveries.take_in(arrive(deliveries, 1, 'a', redelivered=True))
 
 
-class Copy:
-    """A message in the model's queue."""
-
-    def __init__(self, message_id: str | None, body: bytes, attempt: int) -> None:
-        self.message_id = message_id
-        self.body = body
-        self.headers = {ATTEMPT_HEADER: attempt} if attempt else {}
-        self.redelivered = False
-
-    @property
-    def key(self) -> Any:
-        return self.message_id, self.body, bool(self.headers)
+def run(deliveries: Deliveries, writer: Writer, *messages: Message) -> None:
+    """To an end, acks written."""
+    for message in messages:
+        deliveries.take_in(message)
+        deliveries.begin(message)
+        deliveries.ack(message)
+    writer.write()
 
 
-class BrokerAndConsumer(RuleBasedStateMachine):
-    """A queue with one prefetch, a connection that loses what is under way, replicas, and a consumer.
-
-    Those who reuse an id send another body with it; those who send none may send the same bytes twice.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ready: deque[Copy] = deque()
-        self.unacked: dict[int, Copy] = {}
-        self.unnoticed: list[Copy] = []  # of channels whose loss the broker has not seen yet
-        self.elsewhere: list[Copy] = []
-        self.tag = 0
-        self.downstream: deque[tuple[int, Copy]] = deque()
-        self.upstream = b''
-        self.deliveries, self.writer = opened()
-        self.pending: list[Message] = []
-        self.running: list[Message] = []
-        self.keys: dict[int, Any] = {}
-        self.finished: Counter[Any] = Counter()
-        self.acked: Counter[Any] = Counter()
-        self.published = 0
-
-    # The broker and those around it.
-
-    @rule(
-        message_id=st.sampled_from(['a', 'b', None]),
-        body=st.sampled_from([b'x', b'y']),
-        attempt=st.integers(0, 1),
-    )
-    def publish(self, message_id: str | None, body: bytes, attempt: int) -> None:
-        self.published += 1
-        unique = b'' if message_id is None else b' %d' % self.published
-        self.ready.append(Copy(message_id, body + unique, attempt))
-
-    @precondition(lambda self: self.ready and len(self.unacked) < PREFETCH)
-    @rule()
-    def send(self) -> None:
-        self.tag += 1
-        self.unacked[self.tag] = self.ready.popleft()
-        self.downstream.append((self.tag, self.unacked[self.tag]))
-
-    @precondition(lambda self: self.ready)
-    @rule()
-    def send_to_a_replica(self) -> None:
-        self.elsewhere.append(self.ready.popleft())
-
-    @precondition(lambda self: self.elsewhere)
-    @rule(dies=st.booleans())
-    def end_at_a_replica(self, dies: bool) -> None:
-        copy = self.elsewhere.pop(0)
-        if dies:
-            self.requeue([copy])
-
-    @precondition(lambda self: self.unnoticed)
-    @rule()
-    def notice(self) -> None:
-        unnoticed, self.unnoticed = self.unnoticed, []
-        self.requeue(unnoticed)
-
-    def requeue(self, copies: list[Copy]) -> None:
-        for copy in copies:
-            copy.redelivered = True
-        self.ready.extendleft(reversed(copies))
-
-    @precondition(lambda self: self.upstream)
-    @rule(frames=st.integers(1, 4))
-    def settle_at_the_broker(self, frames: int) -> None:
-        data, self.upstream = (
-            self.upstream[: frames * SETTLEMENT.size],
-            self.upstream[frames * SETTLEMENT.size :],
-        )
-        for at in range(0, len(data), SETTLEMENT.size):
-            _, _, _, _, method, tag, flags, _ = SETTLEMENT.unpack_from(data, at)
-            assert tag in self.unacked, '406: unknown delivery tag'
-            for one in [tag] if method == NACK or not flags else [t for t in self.unacked if t <= tag]:
-                copy = self.unacked.pop(one)
-                if method == NACK:
-                    self.requeue([copy])
-                else:
-                    self.acked[copy.key] += 1
-
-    # The consumer.
-
-    @precondition(lambda self: self.downstream)
-    @rule()
-    def receive(self) -> None:
-        tag, copy = self.downstream.popleft()
-        message = arrive(
-            self.deliveries,
-            tag,
-            copy.message_id,
-            copy.body,
-            headers=copy.headers,
-            redelivered=copy.redelivered,
-        )
-        if self.deliveries.take_in(message):
-            self.keys[id(message)] = copy.key
-            self.pending.append(message)
-
-    @precondition(lambda self: self.pending)
-    @rule(place=st.integers(0, 9))
-    def start(self, place: int) -> None:
-        message = self.pending.pop(place % len(self.pending))
-        if self.deliveries.begin(message):
-            self.running.append(message)
-
-    @precondition(lambda self: self.running)
-    @rule(place=st.integers(0, 9))
-    def finish(self, place: int) -> None:
-        message = self.running.pop(place % len(self.running))
-        self.finished[self.keys[id(message)]] += 1
-        self.deliveries.ack(message)
-
-    @precondition(lambda self: self.running or self.pending)
-    @rule(place=st.integers(0, 9))
-    def give_back(self, place: int) -> None:
-        held = self.running or self.pending
-        self.deliveries.give_back(held.pop(place % len(held)))
-
-    @rule()
-    def write(self) -> None:
-        self.upstream += self.writer.write()
-
-    @rule(arrived=st.integers(0, 4), noticed=st.booleans())
-    def lose(self, arrived: int, noticed: bool) -> None:
-        if arrived and self.upstream:
-            self.settle_at_the_broker(arrived)
-        self.upstream = b''
-        self.downstream.clear()
-        self.tag = 0
-        self.unnoticed += self.unacked.values()
-        self.unacked = {}
-        if noticed:
-            self.notice()
-        old = self.writer
-        self.deliveries.lose()
-        assert old.write() == b''
-        self.writer = Writer()
-        self.deliveries.open(1, self.writer.ask)
-
-    # What holds at all times.
-
-    @invariant()
-    def each_ack_has_a_run_of_its_own(self) -> None:
-        for key, count in self.acked.items():
-            assert count <= self.finished[key], f'{key} was acked unrun'
-
-    @invariant()
-    def what_has_an_id_is_finished_once(self) -> None:
-        for key, count in self.finished.items():
-            assert key[0] is None or count == 1, f'{key} was run {count} times'
-
-    @invariant()
-    def memory_is_bounded(self) -> None:
-        assert self.deliveries.unsettled <= PREFETCH
-        assert len(self.deliveries._doubts) <= 2 * 16 * PREFETCH
-
-    def teardown(self) -> None:
-        """Without further faults everything is settled in the end."""
-        self.notice()
-        self.requeue(self.elsewhere)
-        for _ in range(10 * (self.published + 1)):
-            if self.ready and len(self.unacked) < PREFETCH:
-                self.send()
-            if self.downstream:
-                self.receive()
-            if self.pending:
-                self.start(0)
-            if self.running:
-                self.finish(0)
-            self.write()
-            if self.upstream:
-                self.settle_at_the_broker(9)
-            self.each_ack_has_a_run_of_its_own()
-            self.what_has_an_id_is_finished_once()
-        assert not self.ready
-        assert not self.unacked
-        assert self.deliveries.unsettled == 0
+def test_a_double_that_was_given_back_is_run() -> None:
+    """The finished one's ack may be lost, but of this one it is known that it did not run."""
+    deliveries, writer = opened()
+    run(deliveries, writer, arrive(deliveries, 1, 'a'))
+    double = arrive(deliveries, 2, 'a')
+    deliveries.take_in(double)
+    deliveries.give_back(double)
+    writer.write()
+    reopened(deliveries)
+    assert deliveries.take_in(arrive(deliveries, 1, 'a', redelivered=True))
 
 
-BrokerAndConsumer.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
-TestBrokerAndConsumer = BrokerAndConsumer.TestCase
+def test_of_two_doubles_that_were_dropped_both_are_run() -> None:
+    """Though the first one's ack may be lost by the time that the second comes again."""
+    deliveries, writer = opened()
+    for tag in (1, 2):
+        deliveries.take_in(arrive(deliveries, tag, 'a'))
+    writer = reopened(deliveries)
+    run(deliveries, writer, arrive(deliveries, 1, 'a', redelivered=True))
+    reopened(deliveries)
+    assert deliveries.take_in(arrive(deliveries, 1, 'a', redelivered=True))
+    assert not deliveries.take_in(arrive(deliveries, 2, 'a', redelivered=True)), 'the ack that was lost'
+
+
+def test_a_second_settlement_does_nothing() -> None:
+    """Nor when the first one waits for the redelivery."""
+    deliveries, _ = opened()
+    first = arrive(deliveries, 1, 'a')
+    deliveries.take_in(first)
+    deliveries.begin(first)
+    writer = reopened(deliveries)
+    deliveries.ack(first)
+    deliveries.give_back(first)
+    assert not deliveries.take_in(arrive(deliveries, 1, 'a', redelivered=True))
+    assert tags(writer.write()) == [(ACK, 1)]
+
+
+def test_an_ack_of_long_ago_has_arrived() -> None:
+    """It is no longer in doubt when the channel is lost, however few were written after it."""
+    now = [0.0]
+    deliveries, writer = Deliveries(PREFETCH, lambda: now[0]), Writer()
+    deliveries.open(1, writer.ask)
+    run(deliveries, writer, arrive(deliveries, 1, 'a'))
+    now[0] = AGE_S + 1
+    reopened(deliveries)
+    assert deliveries.take_in(arrive(deliveries, 1, 'a', redelivered=True))
+
+
+def test_what_comes_again_after_a_lost_channel_is_no_suspect() -> None:
+    """What was dropped is known, and as many as the channel may have had under way are expected."""
+    deliveries, _ = opened()
+    for tag in (1, 2):
+        deliveries.take_in(arrive(deliveries, tag, str(tag)))
+    reopened(deliveries)
+    again = [arrive(deliveries, tag, str(tag), redelivered=True) for tag in (1, 2, 3, 4)]
+    for message in again:
+        assert deliveries.take_in(message)
+    assert [message.delivery.suspect for message in again] == [False, False, False, True]
+
+
+def test_what_another_process_left_is_a_suspect() -> None:
+    """It is flagged, and nothing is known of it here."""
+    deliveries, _ = opened()
+    new, old = arrive(deliveries, 1, 'a'), arrive(deliveries, 2, 'b', redelivered=True)
+    assert deliveries.take_in(new)
+    assert deliveries.take_in(old)
+    assert not new.delivery.suspect
+    assert old.delivery.suspect
+
+
+def test_a_message_is_held_until_it_is_settled() -> None:
+    """By its channel, or by its redelivery; not one that was dropped."""
+    deliveries, _ = opened()
+    running, pending, done = (arrive(deliveries, tag, str(tag)) for tag in (1, 2, 3))
+    for message in (running, pending, done):
+        deliveries.take_in(message)
+    deliveries.begin(running)
+    deliveries.ack(done)
+    assert [deliveries.holds(message) for message in (running, pending, done)] == [True, True, False]
+    reopened(deliveries)
+    assert [deliveries.holds(message) for message in (running, pending, done)] == [True, False, False]
+    deliveries.ack(running)
+    assert not deliveries.holds(running)

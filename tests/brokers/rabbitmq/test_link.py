@@ -2,19 +2,15 @@
 
 import logging
 import socket
-import ssl
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import gevent
 import pytest
 from gevent.server import StreamServer
 
 from greenmicro.amqp.topology import Queue, Subscription
-from greenmicro.brokers.rabbitmq import link as link_module
+from greenmicro.brokers.rabbitmq import hosts
 from greenmicro.brokers.rabbitmq.broker import RabbitBroker
 from greenmicro.errors import BrokerError, StoppingError, UnavailableError
 from greenmicro.settings import Settings
@@ -22,6 +18,7 @@ from tests.brokers.rabbitmq.faults import close_connections
 from tests.brokers.sides import NewSide, Side, event
 from tests.support.erlang import binary
 from tests.support.ports import free_port
+from tests.support.proxy import Proxy
 from tests.support.rabbitmq import Node
 
 
@@ -132,7 +129,7 @@ def test_a_refusal_later_is_waited_for(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     """Permissions taken while running: tried every while, told once a connection, and back again."""
-    monkeypatch.setattr(link_module, 'REFUSED_RETRY_S', 0.05)
+    monkeypatch.setattr(hosts, 'REFUSED_RETRY_S', 0.05)
     side = new_side()
     inbox = side.subscribe('q')
     side.start_ready()
@@ -161,105 +158,63 @@ def test_an_absent_broker_is_waited_for(caplog: pytest.LogCaptureFixture) -> Non
     assert all('no broker at 127.0.0.1' in message for message in caplog.messages)
 
 
-def test_the_next_host_is_tried(amqp_uri: str) -> None:
-    """Where the first one is away."""
-    broker = broker_at(f'amqp://127.0.0.1:{free_port()};{amqp_uri}')
+def test_the_next_host_is_tried_at_once(
+    amqp_uri: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the first ones are away, without a pause between them; and no line of the log has a password."""
+    caplog.set_level(logging.DEBUG, 'greenmicro')
+    away = [f'amqp://guest:secret@127.0.0.1:{free_port()}' for _ in range(3)]
+    monkeypatch.setattr(hosts, 'backoff', lambda longest_s: iter([60.0]))  # of one host
+    broker = broker_at(';'.join([*away, amqp_uri]))
     broker.start(pytest.fail)
     assert broker.wait_ready(5)
     broker.close(1)
+    assert len(lines(caplog, 'no broker at 127.0.0.1')) == 6
+    assert not lines(caplog, 'secret')
 
 
-@pytest.fixture(scope='module')
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for localhost that nobody has vouched for, and its key."""
-    folder = tmp_path_factory.mktemp('tls')
-    key, made = folder / 'key.pem', folder / 'certificate.pem'
-    names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost']
-    kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2']
-    command = ['openssl', 'req', *kind, *names, '-keyout', str(key), '-out', str(made)]
-    subprocess.run(command, check=True, capture_output=True)
-    return made, key
+def test_it_moves_on_when_its_host_is_lost(amqp_uri: str, rabbitmq: Node, new_side: NewSide) -> None:
+    """To the next one, and back to the first when that is lost in turn."""
+    path = amqp_uri.rpartition('/')[2]
+    with Proxy(rabbitmq.port) as first, Proxy(rabbitmq.port) as second:
+        side = Side(
+            ';'.join(f'amqp://guest:guest@127.0.0.1:{proxy.port}/{path}' for proxy in (first, second))
+        )
+        inbox = side.subscribe('q')
+        side.start_ready()
+        for lost, other in ((first, second), (second, first)):
+            other.set()
+            lost.set(now='rst', accept='refuse')
+            side.broker.publish(event(b'x'))
+            message = inbox.next()
+            inbox.ack(message)
+            assert message.body == b'x'
+        side.close()
 
 
-@pytest.fixture
-def tls(rabbitmq: Node, certificate: tuple[Path, Path]) -> Iterator[tuple[int, list[bytes]]]:
-    """A TLS port before the broker, and the first bytes of each client that got through."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*map(str, certificate))
-    seen: list[bytes] = []
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65_536):
-                sink.sendall(data)
-        except OSError:
-            pass
-
-    def serve(sock: socket.socket, _: object) -> None:
-        try:
-            client = context.wrap_socket(sock, server_side=True)
-        except OSError:
-            return
-        with client, socket.create_connection(('127.0.0.1', rabbitmq.port)) as upstream:
-            first = client.recv(65_536)
-            seen.append(first[:4])
-            upstream.sendall(first)
-            gevent.wait([gevent.spawn(pump, client, upstream), gevent.spawn(pump, upstream, client)], count=1)
-
-    server = StreamServer(('127.0.0.1', 0), serve)
-    server.start()
-    yield server.server_port, seen
-    server.stop()
-
-
-def test_an_unknown_certificate_is_refused(
-    amqp_uri: str, tls: tuple[int, list[bytes]], caplog: pytest.LogCaptureFixture
+def test_a_name_that_does_not_resolve_for_a_while(
+    amqp_uri: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And never is anything sent in the clear, or to whom could not be verified."""
-    port, seen = tls
-    parts = urlsplit(amqp_uri)
-    broker = broker_at(
-        f'amqps://guest:guest@localhost:{port}{parts.path}', RECONNECT_MAX_S=0.01, CONFIRM_TIMEOUT_S=0.3
-    )
+    """It is tried on with one line for each connection, and connected to once it resolves."""
+    known = False
+    resolve = socket.getaddrinfo
+    asked = 0
+
+    def resolver(host: str, *arguments: object, **options: object) -> object:
+        nonlocal asked
+        if host != 'mq.test':
+            return resolve(host, *arguments, **options)  # type: ignore[arg-type]
+        asked += 1
+        if not known:
+            raise socket.gaierror(socket.EAI_AGAIN, 'Temporary failure in name resolution')
+        return resolve('127.0.0.1', *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, 'getaddrinfo', resolver)
+    broker = broker_at(amqp_uri.replace('127.0.0.1', 'mq.test'), RECONNECT_MAX_S=0.02)
     broker.start(pytest.fail)
-    with pytest.raises(UnavailableError):
-        broker.publish(event())
+    while asked < 10:
+        gevent.sleep(0.001)
+    assert len(lines(caplog, 'Temporary failure in name resolution')) == 2
+    known = True
+    assert broker.wait_ready(5)
     broker.close(1)
-    assert not seen
-    assert lines(caplog, 'CERTIFICATE_VERIFY_FAILED')
-
-
-@pytest.mark.parametrize(('host', 'accepted'), [('localhost', True), ('127.0.0.1', False)])
-def test_a_trusted_certificate_is_accepted_for_its_name(
-    amqp_uri: str, tls: tuple[int, list[bytes]], certificate: tuple[Path, Path], host: str, accepted: bool
-) -> None:
-    """By the name of the host, not any other; messages go both ways, and the goodbye does not hang."""
-    port, _ = tls
-    path = urlsplit(amqp_uri).path
-    side = Side(
-        f'amqps://guest:guest@{host}:{port}{path}?ssl_ca_certs={certificate[0]}', RECONNECT_MAX_S=0.01
-    )
-    inbox = side.subscribe('q')
-    side.start()
-    assert side.broker.wait_ready(5 if accepted else 0.3) is accepted
-    if accepted:
-        side.broker.publish(event(bytes(300_000)))
-        message = inbox.next()
-        inbox.ack(message)
-        assert message.body == bytes(300_000)
-    assert ends_in(2, side.close)
-
-
-def test_plain_amqp_on_a_tls_port_and_the_reverse(amqp_uri: str, tls: tuple[int, list[bytes]]) -> None:
-    """Neither connects, and neither falls back."""
-    port, seen = tls
-    parts = urlsplit(amqp_uri)
-    for uri in (
-        f'amqp://guest:guest@localhost:{port}{parts.path}',
-        f'amqps://guest:guest@localhost:{parts.port}{parts.path}',
-    ):
-        broker = broker_at(uri, CONNECT_TIMEOUT_S=0.2, RECONNECT_MAX_S=0.01)
-        broker.start(pytest.fail)
-        assert not broker.wait_ready(0.4)
-        assert ends_in(1, lambda broker=broker: broker.close(1))  # type: ignore[misc]
-    assert not seen

@@ -1,6 +1,8 @@
 """The network between us and RabbitMQ, at its worst: nothing lost, and nothing run twice."""
 
 import logging
+import os
+import resource
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -94,6 +96,29 @@ def test_a_connection_that_is_lost(
     work.side.close()
     amqp_client.wait_for_counts('q', ready=0, consumers=0)
     assert set(work.finished.values()) == {1}
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """So many open descriptors that the next ones are above 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    kept = [os.open(os.devnull, os.O_RDONLY) for _ in range(1024)]
+    yield
+    for descriptor in kept:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_silence_is_noticed_whatever_the_descriptor(
+    many_descriptors: None, work: Work, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A service with a thousand sockets open, to which select() is of no use."""
+    proxy.set(down={'mode': 'blackhole'})
+    deadline = time.monotonic() + 5
+    while not any('consume connection: lost (the broker was silent' in line for line in caplog.messages):
+        assert time.monotonic() < deadline, 'it was not noticed'
+        gevent.sleep(0.005)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,18 @@
 """Outbox: everything in order, acks at the last moment, and nobody who writes can break it off."""
 
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import gevent
 import pytest
 from amqp.exceptions import RecoverableConnectionError
+from gevent import monkey
 from gevent.event import AsyncResult
 
+from greenmicro.brokers.rabbitmq.frames import BODY, HEARTBEAT, HEARTBEAT_FRAME, pack_frame
 from greenmicro.brokers.rabbitmq.outbox import Outbox
+from greenmicro.brokers.rabbitmq.transport import BufferedFrames, TCPTransport
 
 
 class End:
@@ -17,7 +21,9 @@ class End:
     def __init__(self) -> None:
         self.sock, self.peer = socket.socketpair()
         self.lost: AsyncResult[Exception] = AsyncResult()
-        self.outbox = Outbox(self.sock, self.lost.set)
+        self.transport = TCPTransport('')
+        self.transport.sock = self.sock
+        self.outbox = Outbox(self.transport, self.lost.set)
 
     def read(self, size: int) -> bytes:
         data = b''
@@ -68,3 +74,99 @@ def test_nothing_is_written_after_close(end: End) -> None:
         end.outbox.write(b'x')
     end.outbox.write_from(lambda: pytest.fail('was asked'))
     gevent.idle()
+
+
+def wait_without_the_hub(condition: Callable[[], bool]) -> None:
+    sleep = monkey.get_original('time', 'sleep')
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        sleep(0.001)
+
+
+def test_a_heartbeat_is_sent_at_once(end: End) -> None:
+    """By whoever calls, without the writer; it counts as sent."""
+    before = end.outbox.last_sent
+    end.outbox.write_now(HEARTBEAT_FRAME)
+    end.peer.settimeout(0)
+    assert end.peer.recv(100) == HEARTBEAT_FRAME
+    assert end.outbox.last_sent > before
+
+
+def test_no_heartbeat_gets_into_a_frame_that_is_half_written(end: End) -> None:
+    """Nor is it kept for later: what was written instead tells the broker as much."""
+    large = bytes(2_000_000)
+    end.outbox.write(large)
+    gevent.idle()
+    end.outbox.write_now(HEARTBEAT_FRAME)
+    assert end.read(len(large)) == large
+    gevent.idle()
+    end.outbox.write_now(HEARTBEAT_FRAME)
+    assert end.read(8) == HEARTBEAT_FRAME
+
+
+def test_the_rest_of_a_heartbeat_goes_before_all_else(end: End) -> None:
+    """If there was room for a part of it, or for nothing."""
+    room = [3, 0, 2]
+    end.outbox._send_now = lambda data: end.sock.send(data[: room.pop(0)])
+    for _ in range(3):
+        end.outbox.write_now(HEARTBEAT_FRAME)
+    end.outbox.write(b'a frame')
+    assert end.read(15) == HEARTBEAT_FRAME + b'a frame'
+    end.outbox._send_now = end.transport.send_now
+    end.outbox.write_now(HEARTBEAT_FRAME)
+    assert end.read(8) == HEARTBEAT_FRAME
+
+
+def test_no_heartbeat_is_sent_after_close(end: End) -> None:
+    """Whether something was being written or not: another socket may have that descriptor by then."""
+    end.outbox.write(b'first')
+    assert end.read(5) == b'first'
+    end.outbox.close(TimeoutError('silent'))
+    end.outbox.write_now(HEARTBEAT_FRAME)
+    end.peer.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        end.peer.recv(100)
+
+
+def test_a_close_in_the_middle_of_a_write_does_not_wait_for_it(end: End) -> None:
+    """The peer may never read again; the writer ends with the socket."""
+    end.outbox.write(bytes(2_000_000))
+    gevent.idle()
+    end.outbox.close(TimeoutError('silent'))
+    end.outbox.write_now(HEARTBEAT_FRAME)
+    end.sock.close()
+    assert isinstance(end.lost.get(timeout=5), OSError)
+
+
+def test_a_thread_and_the_writer_share_the_socket(end: End) -> None:
+    """With heartbeats at any moment from a thread, all frames arrive whole and in order."""
+    frames = [
+        pack_frame(BODY, 1, bytes([number % 256]) * (1 + number * 37 % 5_000)) for number in range(2_000)
+    ]
+    done = []
+
+    def beat() -> None:
+        while not done:
+            end.outbox.write_now(HEARTBEAT_FRAME)
+        done.append('beat')
+
+    monkey.get_original('_thread', 'start_new_thread')(beat, ())
+    reader = BufferedFrames()
+    reader.sock = end.peer
+    seen: list[bytes] = []
+
+    def read() -> None:
+        while len(seen) < len(frames):
+            frame = reader.read_frame()
+            if frame[0] != HEARTBEAT:
+                seen.append(pack_frame(*frame))
+
+    reading = gevent.spawn(read)
+    for frame in frames:
+        end.outbox.write(frame)
+        gevent.sleep(0)
+    reading.join(20)
+    done.append('written')
+    wait_without_the_hub(lambda: 'beat' in done)
+    assert seen == frames

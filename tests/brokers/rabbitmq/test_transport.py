@@ -115,6 +115,13 @@ def test_what_is_no_amqp_is_refused_at_once(pair: Pair, sent: bytes) -> None:
         pair.reader.read_frame()
 
 
+def test_a_port_that_speaks_tls_is_named(pair: Pair) -> None:
+    """What it answers to AMQP is an alert, protocol version."""
+    pair.peer.sendall(bytes([21, 3, 3, 0, 2, 2, 70]))
+    with pytest.raises(UnexpectedFrame, match='the URI should begin with amqps'):
+        pair.reader.read_frame()
+
+
 def test_a_busy_reader_lets_others_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Though its socket always has data, it yields after each turn."""
     monkeypatch.setattr(transport, 'TURN_S', 0.0)

@@ -56,7 +56,7 @@ class End:
         self.collected: list[int] = []
         channel = SimpleNamespace(collect=lambda: self.collected.append(1))
         self.connection = SimpleNamespace(channels={1: channel})
-        self.wire.frame_writer(self.connection, SimpleNamespace(sock=sock))
+        self.wire.frame_writer(self.connection, SimpleNamespace(sock=sock, send_now=sock.send))
         self.on_frame = self.wire.frame_handler(self.connection, lambda *call: self.called_back.append(call))
         self._sock = sock
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from greenmicro.amqp.dependencies import Producer
 from greenmicro.messages import Message, Reason
+from greenmicro.pools import deadlines
 from tests.pools.processes.parts import TIMEOUT_S, MakePool, Published, Recorder, message
 
 
@@ -133,6 +135,103 @@ def test_a_child_that_sends_what_is_no_frame_is_replaced(
     assert 'SIGKILL' in str(wrong.wait_for(1)[0].failure)
     harmless.results(1)
     assert 'cannot be read' in caplog.text
+
+
+def test_an_idle_child_that_is_stopped_is_replaced(start: MakePool) -> None:
+    entrypoint = Recorder('jobs.pid')
+    pool = start(entrypoint)
+    pool.submit(entrypoint, message())
+    [victim] = entrypoint.results(1)
+    os.kill(victim, signal.SIGSTOP)
+    began = time.monotonic()
+    pool.submit(entrypoint, message())
+    _, other = entrypoint.results(2)
+    assert other != victim
+    assert time.monotonic() - began < 1
+
+
+def test_a_child_that_is_stopped_in_a_job_without_a_limit_is_waited_for(
+    start: MakePool, published: Published, caplog: pytest.LogCaptureFixture
+) -> None:
+    entrypoint = Recorder('jobs.block', dependencies={'producer': Producer()})
+    pool = start(entrypoint)
+    pool.submit(entrypoint, message())
+    [victim] = published.wait_for()
+    os.kill(victim, signal.SIGSTOP)
+    with gevent.Timeout(TIMEOUT_S):
+        while 'waited for until SIGCONT' not in caplog.text:
+            gevent.sleep(0.01)
+    assert entrypoint.outcomes == []
+    os.kill(victim, signal.SIGCONT)
+    os.kill(victim, signal.SIGKILL)
+    assert 'SIGKILL' in str(entrypoint.wait_for(1)[0].failure)
+
+
+def test_a_child_that_is_stopped_while_it_decodes_is_killed_at_the_limit(
+    folder: Path, start: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, 'GRACE_S', 0.1)
+    (folder / 'parts.py').write_text(
+        'import os, signal\n'
+        'from greenmicro import MessageTranslator\n'
+        'class Stopping(MessageTranslator):\n'
+        '    def translate(self, payload, context): os.kill(os.getpid(), signal.SIGSTOP)\n'
+    )
+    import parts
+
+    entrypoint = Recorder('jobs.pid', translators=[parts.Stopping()], timeout_s=0.1)
+    start(entrypoint).submit(entrypoint, message())
+    failure = entrypoint.wait_for(1)[0].failure
+    assert failure is not None
+    assert failure.reason == Reason.TIMEOUT
+    sys.modules.pop('parts')
+
+
+def test_a_job_that_no_child_can_read_is_charged(
+    folder: Path, start: MakePool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / 'tight.py').write_text(
+        'import resource\n'
+        'def setup():\n'
+        "    pages = int(open('/proc/self/statm').read().split()[0])\n"
+        '    limit = pages * resource.getpagesize() + 20_000_000\n'
+        '    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n'
+    )
+    large, small = Recorder('jobs.size'), Recorder('jobs.size')
+    pool = start(large, small, WORKER_SETUP='tight.setup')
+    pool.submit(large, Message(b'x' * 50_000_000, {'content_type': 'application/octet-stream'}))
+    pool.submit(small, message('fine'))
+    failure = large.wait_for(1)[0].failure
+    assert failure is not None
+    assert failure.reason == Reason.WORKER_LOST
+    assert 'before they had begun it, the last one exited with code 1' in failure.error
+    assert small.results(1) == [4]
+    assert 'MemoryError' in capfd.readouterr().err
+
+
+def test_children_that_die_before_they_are_of_use_are_not_respawned_in_a_spin(
+    folder: Path, start: MakePool
+) -> None:
+    (folder / 'doomed.py').write_text(
+        'import os, pathlib, threading, time\n'
+        f'folder = pathlib.Path({str(folder)!r})\n'
+        'def die():\n'
+        '    time.sleep(0.02)\n'
+        '    os._exit(1)\n'
+        'def setup():\n'
+        '    with open(folder / "starts", "a") as file: file.write("x")\n'
+        '    if (folder / "broken").exists(): threading.Thread(target=die, daemon=True).start()\n'
+    )
+    entrypoint = Recorder('jobs.pid')
+    pool = start(entrypoint, WORKER_SETUP='doomed.setup')
+    (folder / 'broken').touch()
+    os.kill(next(iter(pool._children)).pid, signal.SIGKILL)
+    gevent.sleep(1.0)
+    # After 0.1, 0.2 and 0.4 s, and the time of a start each.
+    assert 2 <= (folder / 'starts').stat().st_size <= 4
+    (folder / 'broken').unlink()
+    pool.submit(entrypoint, message())
+    entrypoint.results(1)
 
 
 def test_a_flood_of_jobs_over_dying_children_is_settled_once_each(start: MakePool) -> None:

@@ -44,6 +44,39 @@ def test_no_more_jobs_run_than_there_are_slots_while_children_are_replaced(
     assert max(entrypoint.results(80)) <= 2
 
 
+@pytest.mark.parametrize('workers', [1, 2])
+def test_children_that_have_grown_too_large_are_replaced_and_no_job_is_lost(
+    folder: Path, start: MakePool, workers: int
+) -> None:
+    (folder / 'leaking.py').write_text(
+        'import os\n'
+        'kept = []\n'
+        'def target(payload):\n'
+        "    kept.append(b'x' * 40_000_000)\n"
+        '    return [os.getpid(), payload]\n'
+    )
+    leaking, modest = Recorder('leaking.target'), Recorder('jobs.pid')
+    pool = start(leaking, modest, MAX_WORKERS=workers, MAX_MEMORY_PER_CHILD_MB=110)
+    for number in range(9):
+        pool.submit(leaking, message(number))
+        pool.submit(modest, message())
+    done = leaking.results(9)
+    assert sorted(number for _, number in done) == list(range(9))
+    pids = [pid for pid, _ in done]
+    # A bare child holds 15 to 30 MB: the third message is above the limit, or the second.
+    assert {pids.count(pid) for pid in pids[:-3]} <= {2, 3}
+    assert pool.wait_idle(TIMEOUT_S)
+    assert len(leaking.outcomes) == len(modest.outcomes) == 9
+
+
+def test_children_that_are_small_enough_stay(start: MakePool) -> None:
+    entrypoint = Recorder('jobs.pid')
+    pool = start(entrypoint, MAX_MEMORY_PER_CHILD_MB=500)
+    for _ in range(50):
+        pool.submit(entrypoint, message())
+    assert len(set(entrypoint.results(50))) == 1
+
+
 def test_a_retired_child_that_does_not_end_is_killed(start: MakePool) -> None:
     entrypoint = Recorder('jobs.leave_thread')
     pool = start(entrypoint, MAX_TASKS_PER_CHILD=1, STOP_TIMEOUT_S=0.1)

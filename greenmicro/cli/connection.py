@@ -1,0 +1,93 @@
+"""A plain, blocking connection to the broker for one command; whatever it meets there can be read."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import amqp
+import kombu
+from amqp.exceptions import AMQPError
+from amqp.method_framing import frame_handler
+from kombu.transport import pyamqp
+
+from greenmicro.cli.letters import UNREADABLE
+
+CONNECT_TIMEOUT_S = 5.0
+#: How long the broker may take, in seconds, for any one answer.
+ANSWER_TIMEOUT_S = 30.0
+#: So much is kept of property bytes that cannot be read.
+UNREADABLE_LIMIT = 16_000
+_HEADER_FRAME = 2
+_FIXED = 12  # class, weight and body size, before the properties
+
+
+class DeadQueueError(Exception):
+    """The broker does not do what was asked; no letter was lost. Its text has the next step."""
+
+
+def connect(uri: str) -> Any:
+    """Connect to the first host that answers; every read and write has a time-out.
+
+    Args:
+        uri: As services have it in AMQP_URI.
+
+    Raises:
+        DeadQueueError: None answers, or it refuses us.
+    """
+    for host in uri.split(';'):
+        client = _client(host)
+        try:
+            connection = client.transport.establish_connection()
+        except (AMQPError, OSError) as error:
+            failure = DeadQueueError(
+                f'no connection to {client.host} as {client.userid or "guest"!r}, virtual host '
+                f'{client.virtual_host or "/"!r}: {error or type(error).__name__}; is --amqp-uri right?'
+            )
+            failure.__cause__ = error
+        else:
+            connection.sock.settimeout(ANSWER_TIMEOUT_S)
+            return connection
+    raise failure
+
+
+def _client(uri: str) -> Any:
+    """Return kombu's client, which reads a URI as services do."""
+    client = kombu.Connection(
+        uri,
+        transport=pyamqp.Transport,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        transport_options={
+            'client_properties': {'connection_name': 'greenmicro dead'},
+            'frame_handler': _tolerant,
+        },
+    )
+    if uri.startswith('amqps:'):
+        given = {key.removeprefix('ssl_'): value for key, value in (client.ssl or {}).items()}
+        client.ssl = {'server_hostname': client.hostname, 'cert_reqs': ssl.CERT_REQUIRED, **given}
+    return client
+
+
+def _tolerant(connection: Any, callback: Callable[..., None]) -> Callable[[Any], Any]:
+    """Build amqp's frame handler, made to read messages whose properties it cannot read.
+
+    They would end the connection, and each one after it. Here they come without properties, and a header
+    holds the bytes, as it does in the dead letters that services write of such messages.
+    """
+    handle = frame_handler(connection, callback)
+
+    def on_frame(frame: tuple[int, int, bytes]) -> Any:
+        kind, channel, payload = frame
+        if kind != _HEADER_FRAME:
+            return handle(frame)
+        try:
+            return handle(frame)
+        except Exception:
+            # Any: the decoder raises nearly anything over what strangers send.
+            raw = bytes(payload[_FIXED : _FIXED + UNREADABLE_LIMIT])
+            stand_in = amqp.Message(application_headers={UNREADABLE: base64.b64encode(raw).decode()})
+            return handle((kind, channel, bytes(payload[:_FIXED]) + stand_in._serialize_properties()))
+
+    return on_frame

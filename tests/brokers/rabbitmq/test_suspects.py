@@ -1,0 +1,32 @@
+"""What was let go of unrun, and what is to be thought of what others let go of."""
+
+from greenmicro.brokers.rabbitmq.suspects import UNSEEN_S, Dropped
+
+
+def test_each_of_several_alike_counts() -> None:
+    """And each is used up by one redelivery."""
+    dropped = Dropped(10)
+    for key in 'aab':
+        dropped.add(key)
+    assert [dropped.take(key) for key in 'aaabc'] == [True, True, False, True, False]
+    assert len(dropped) == 0
+
+
+def test_the_oldest_are_forgotten() -> None:
+    """Memory is bounded."""
+    dropped = Dropped(2)
+    for key in 'abc':
+        dropped.add(key)
+    assert [dropped.take(key) for key in 'abc'] == [False, True, True]
+
+
+def test_the_unseen_are_expected_for_a_while() -> None:
+    """So many, until the broker must have noticed that their channel is lost."""
+    now = [0.0]
+    dropped = Dropped(2, lambda: now[0])
+    dropped.expect_unseen(1)
+    dropped.expect_unseen(1)
+    assert [dropped.take_unseen() for _ in range(3)] == [True, True, False]
+    dropped.expect_unseen(2)
+    now[0] = UNSEEN_S
+    assert not dropped.take_unseen()

@@ -1,0 +1,1 @@
+"""The fault harness: every row of the table injected from outside, judged by one ledger."""

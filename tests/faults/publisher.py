@@ -1,0 +1,125 @@
+"""Publisher: sends numbered messages and remembers what the broker has confirmed (A) and what not (U)."""
+
+import itertools
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pika
+import pika.exceptions
+
+from tests.support.amqp_client import Client
+
+RETRY_S = 0.02
+FAULTS = (pika.exceptions.AMQPError, OSError)
+
+
+class Publisher:
+    """Another program that publishes events, straight to the broker, whatever the broker suffers.
+
+    Args:
+        uri: where the broker is.
+        exchange: where it publishes.
+        routing_key: with which key, unless told otherwise.
+
+    Attributes:
+        confirmed: A: the ids that were confirmed.
+        unknown: U: the ids whose publish failed.
+    """
+
+    def __init__(self, uri: str, exchange: str, routing_key: str) -> None:
+        self.uri = uri
+        self.exchange = exchange
+        self.routing_key = routing_key
+        self.confirmed: set[str] = set()
+        self.unknown: set[str] = set()
+        self._names = map(str, itertools.count())
+        self._loads: list[tuple[Any, list[bool]]] = []
+
+    def send(self, count: int, routing_key: str | None = None, **fields: Any) -> list[str]:
+        """Publish until so many more are confirmed, on new connections if need be; return their ids."""
+        sent: list[str] = []
+
+        def one(client: Client) -> bool:
+            sent.append(self._publish(client, routing_key or self.routing_key, fields))
+            return len(sent) < count
+
+        if count:
+            self._insist(one)
+        return sent
+
+    def load(self, pause_s: float = 0.01, **fields: Any) -> None:
+        """Publish in the background, with a pause after each, until `stop`."""
+        going = [True]
+
+        def one(client: Client) -> bool:
+            self._publish(client, self.routing_key, fields)
+            gevent.sleep(pause_s)
+            return going[0]
+
+        self._loads.append((gevent.spawn(self._insist, one), going))
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """End the loads; what is being published is waited for."""
+        loads, self._loads = self._loads, []
+        for _, going in loads:
+            going[0] = False
+        for greenlet, _ in loads:
+            greenlet.join(timeout_s)
+            if not greenlet.ready():
+                greenlet.kill()
+                raise TimeoutError(f'a publish to the broker hung for {timeout_s} s')
+            greenlet.get()
+
+    def wait_for(self, more: int, timeout_s: float = 30.0) -> None:
+        """Return when so many more than now are confirmed."""
+        wanted = len(self.confirmed) + more
+        with gevent.Timeout(timeout_s, TimeoutError(f'{more} more messages were not confirmed')):
+            while len(self.confirmed) < wanted:
+                gevent.sleep(0.01)
+
+    def raw(self, body: bytes, name: str | None = None, **properties: Any) -> str:
+        """Publish a body as it is; returns its id, which goes along as message_id."""
+        name = name or f'raw-{next(self._names)}'
+        full = {'content_type': 'application/json', 'content_encoding': 'utf-8', 'message_id': name}
+        with Client(self.uri) as client:
+            client.publish(self.exchange, self.routing_key, body, **{**full, **properties})
+        self.confirmed.add(name)
+        return name
+
+    def forged(self, body: bytes, name: str, properties: pika.BasicProperties) -> str:
+        """Publish with properties that write themselves; returns its id."""
+        with Client(self.uri) as client:
+            client.channel.basic_publish(self.exchange, self.routing_key, body, properties, mandatory=True)
+        self.confirmed.add(name)
+        return name
+
+    def bulk(self, count: int, size: int = 0) -> None:
+        """Publish very many, confirmed as a whole."""
+        names = [f'bulk-{number}-{uuid.uuid4().hex[:6]}' for number in range(count)]
+        bodies = (json.dumps({'id': name, 'filler': 'x' * size}).encode() for name in names)
+        full = {'content_type': 'application/json', 'content_encoding': 'utf-8'}
+        with Client(self.uri) as client:
+            client.publish_many(self.exchange, self.routing_key, bodies, **full)
+        self.confirmed.update(names)
+
+    def _publish(self, client: Client, routing_key: str, fields: dict[str, Any]) -> str:
+        name = next(self._names)
+        # Unknown until it is known: also when this greenlet is killed in the middle.
+        self.unknown.add(name)
+        client.publish(self.exchange, routing_key, {'id': name, **fields}, message_id=name)
+        self.unknown.discard(name)
+        self.confirmed.add(name)
+        return name
+
+    def _insist(self, one: Callable[[Client], bool]) -> None:
+        going = True
+        while going:
+            try:
+                with Client(self.uri) as client:
+                    while going:
+                        going = one(client)
+            except FAULTS:
+                gevent.sleep(RETRY_S)

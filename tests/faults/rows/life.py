@@ -1,0 +1,140 @@
+"""L: the life of the service: stops, kills, restarts."""
+
+import itertools
+import os
+import signal
+import time
+
+from tests.faults.judge import Limits
+from tests.faults.row import Row
+from tests.faults.scene import Scene
+from tests.faults.service import doing
+
+BEFORE = 100
+LOAD = doing('time.sleep(0.02)', workers=4, prefetch=8)
+ENDLESS = doing('time.sleep(600)', workers=4, prefetch=8, grace_s=1.0)
+PATIENT = doing('time.sleep(600)', workers=4, prefetch=8)
+#: The broker delivers again what was unacked at a kill.
+UNACKED = 8
+
+
+def loaded(scene: Scene) -> None:
+    """A service at work."""
+    scene.start()
+    scene.publisher.load(0.004)
+    scene.publisher.wait_for(BEFORE)
+
+
+def next_life(scene: Scene) -> None:
+    """A second life finishes what was given back."""
+    scene.check('nothing unacked', scene.remains.unacked() == 0)
+    scene.publisher.stop()
+    scene.start()
+
+
+def terminated(scene: Scene) -> None:
+    """SIGTERM under load, targets shorter than the grace."""
+    loaded(scene)
+    scene.check('exit code 0', scene.stop() == 0)
+    next_life(scene)
+
+
+def interrupted_as_a_group(scene: Scene) -> None:
+    """Ctrl-C at a terminal: the whole process group gets it."""
+    loaded(scene)
+    os.killpg(scene.program.pid, signal.SIGINT)
+    scene.check('exit code 0', scene.wait_end() == 0)
+    scene.check('no traceback', 'Traceback' not in scene.program.output)
+    next_life(scene)
+
+
+def busy_for_ever(scene: Scene) -> None:
+    """A service whose targets all run and will not end."""
+    scene.start()
+    scene.publisher.send(20)
+    scene.until('its targets run', lambda: len(scene.ledger.of('S')) >= scene.service.workers)
+
+
+def beyond_the_grace(scene: Scene) -> None:
+    """Targets longer than the grace are interrupted, and their messages go back."""
+    busy_for_ever(scene)
+    scene.check('an exit code that says so', scene.stop() != 0)
+
+
+def told_twice(scene: Scene, number: signal.Signals) -> None:
+    """The second signal waits for nothing."""
+    busy_for_ever(scene)
+    scene.program.signal(number)
+    scene.hold(0.2)
+    scene.program.signal(number)
+    scene.wait_end()
+
+
+def killed(scene: Scene) -> None:
+    """kill -9 of the parent under load: its children go too, and a new one does the rest."""
+    loaded(scene)
+    began = time.monotonic()
+    scene.program.signal(signal.SIGKILL)
+    scene.wait_end()
+    scene.until('no orphan', lambda: not scene.program.survivors(), 5)
+    scene.check('no orphan after a second', time.monotonic() - began < 1)
+    scene.start()
+
+
+def child_killed(scene: Scene) -> None:
+    """kill -9 of a child under load: its message is tried again, and a new child comes."""
+    loaded(scene)
+    children = scene.program.children()
+    os.kill(children[0], signal.SIGKILL)
+    began = time.monotonic()
+    scene.until('a new child', lambda: bool(set(scene.program.children()) - set(children)), 5)
+    scene.check('a new child within a second', time.monotonic() - began < 1)
+    scene.publisher.wait_for(50)
+
+
+def rolling(scene: Scene) -> None:
+    """Three instances, each replaced in turn under load."""
+    olds = [scene.start() for _ in range(3)]
+    scene.publisher.load(0.004)
+    scene.publisher.wait_for(BEFORE)
+    began = time.monotonic()
+    for old in olds:
+        scene.start()
+        scene.check('exit code 0', scene.stop(old) == 0)
+    scene.publisher.wait_for(BEFORE)
+    ends = [float(line[3]) for line in scene.ledger.lines if line[0] == 'F' and float(line[3]) > began]
+    gap = max(later - earlier for earlier, later in itertools.pairwise(ends))
+    scene.check(f'no gap of over a second, found {gap:.2f} s', gap <= 1)
+
+
+ROWS = (
+    Row('L1', 'SIGTERM under load', terminated, LOAD),
+    Row('L2', 'SIGTERM, targets longer than the grace', beyond_the_grace, ENDLESS, Limits(stop_s=2.0)),
+    Row(
+        'L3',
+        'SIGINT twice',
+        lambda scene: told_twice(scene, signal.SIGINT),
+        PATIENT,
+        Limits(stop_s=1.0),
+    ),
+    Row(
+        'L3a',
+        'SIGTERM twice',
+        lambda scene: told_twice(scene, signal.SIGTERM),
+        PATIENT,
+        Limits(stop_s=1.0),
+        quick=False,
+    ),
+    Row('L5', 'kill -9 of the service', killed, LOAD, Limits(duplicates=UNACKED)),
+    Row(
+        'L6',
+        'kill -9 of a child',
+        child_killed,
+        LOAD,
+        Limits(duplicates=1),
+        where='process',
+        needs=frozenset({'MAX_CRASHES'}),
+    ),
+    Row('L8', 'SIGINT to the process group', interrupted_as_a_group, LOAD),
+    Row('L9', 'rolling restart of three instances', rolling, LOAD),
+)

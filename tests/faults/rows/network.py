@@ -1,0 +1,115 @@
+"""N: what the network does. The services reach the broker through the proxy; the publisher does not."""
+
+from collections.abc import Callable
+
+from tests.faults.judge import Limits
+from tests.faults.row import Row
+from tests.faults.scene import Scene
+from tests.faults.service import doing
+
+BEFORE, AFTER = 100, 50
+SENDING = "time.sleep(0.002)\nsend('out', {'id': payload['id']})"
+#: A confirm may be as late as the loss of the link is noticed.
+PATIENT = doing(SENDING, confirm_timeout_s=15.0)
+#: The broker closes a silent connection after up to three intervals, a client after two and a half.
+SERVER_INTERVALS, CLIENT_INTERVALS = 3.5, 2.5
+SLACK_S = 1.0
+
+
+def under_load(scene: Scene, fault: Callable[[], object], heal: Callable[[], object] | None = None) -> None:
+    """Start, publish, have a fault come and go, publish on."""
+    scene.start()
+    scene.publisher.load()
+    scene.publisher.wait_for(BEFORE)
+    fault()
+    if heal is not None:
+        heal()
+    scene.heal()
+    scene.publisher.wait_for(AFTER)
+
+
+def cut(scene: Scene, how: str) -> None:
+    """All connections end at once."""
+    under_load(scene, lambda: scene.proxy.set(now=how))
+
+
+def silence(scene: Scene, way: str, mode: str, intervals: float) -> None:
+    """Bytes of one way vanish, or are not read, until somebody notices by heartbeats and connects again."""
+
+    def fault() -> None:
+        before = scene.proxy.set(**{way: {'mode': mode}})
+        limit_s = intervals * scene.service.heartbeat_s + SLACK_S
+        scene.until('a new connection is tried', lambda: scene.proxy.accepted() > before, limit_s)
+
+    under_load(scene, fault, scene.proxy_passes)
+
+
+def unnoticed(scene: Scene, **state: dict[str, object]) -> None:
+    """A bad link that works: nothing is to be seen of it but slowness."""
+    scene.start()
+    before = scene.proxy.set(**state)
+    scene.wait_finished(scene.publisher.send(60), 60)
+    scene.check('no reconnect', scene.proxy.accepted() == before)
+    scene.proxy_passes()
+
+
+def unreachable(scene: Scene) -> None:
+    """A port that refuses, then accepts and says nothing, then works."""
+    scene.proxy.set(accept='refuse')
+    program = scene.start(ready=False)
+    scene.until('it tries', lambda: scene.proxy.accepted() > 0)
+    before = scene.proxy.set(accept='tarpit')
+    scene.until('it gives up and tries again, twice', lambda: scene.proxy.accepted() > before + 2, 8)
+    scene.proxy_passes()
+    scene.heal()
+    scene.wait_ready(program)
+    scene.publisher.send(AFTER)
+
+
+ROWS = (
+    Row('N1', 'reset of all connections', lambda scene: cut(scene, 'rst'), doing(SENDING), proxied=True),
+    Row('N2', 'half close', lambda scene: cut(scene, 'fin'), doing(SENDING), proxied=True),
+    Row(
+        'N3',
+        'blackhole down',
+        lambda scene: silence(scene, 'down', 'blackhole', CLIENT_INTERVALS),
+        PATIENT,
+        proxied=True,
+    ),
+    Row(
+        'N4',
+        'blackhole up: acks vanish',
+        lambda scene: silence(scene, 'up', 'blackhole', SERVER_INTERVALS),
+        PATIENT,
+        proxied=True,
+    ),
+    Row(
+        'N6',
+        'back-pressure: nothing is read up',
+        lambda scene: silence(scene, 'up', 'stall', SERVER_INTERVALS),
+        PATIENT,
+        proxied=True,
+    ),
+    Row(
+        'N7',
+        'delay of 400 to 700 ms',
+        lambda scene: unnoticed(scene, down={'mode': 'delay', 'seconds': 0.4, 'jitter': 0.3}),
+        doing('time.sleep(0.002)', prefetch=20),
+        proxied=True,
+    ),
+    Row(
+        'N9',
+        'writes of 1 to 3 bytes',
+        lambda scene: unnoticed(scene, up={'mode': 'slice'}, down={'mode': 'slice'}),
+        proxied=True,
+    ),
+    Row(
+        'N13',
+        'refused port, then a tarpit, at start',
+        unreachable,
+        limits=Limits(
+            recover_s=3.0
+        ),  # a try may have begun just before the heal: its time-out, then the delay
+        proxied=True,
+    ),
+)

@@ -1,0 +1,159 @@
+"""T: what targets raise, return, burn and print."""
+
+import time
+
+from tests.faults.row import Row
+from tests.faults.rows.network import SENDING
+from tests.faults.rows.topology import cut_inside_targets
+from tests.faults.scene import Scene
+from tests.faults.service import Listener, Service, doing
+
+RAISING_TOP = """\
+import sys
+from greenlet import GreenletExit
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise RuntimeError('no text')
+
+
+class Unpicklable(Exception):
+    def __reduce__(self):
+        raise RuntimeError('no pickle')
+
+
+KINDS = {
+    'plain': lambda: ValueError('as told'),
+    'arguments': lambda: ValueError(lambda: None, sys.stdout),
+    'unprintable': Unprintable,
+    'unpicklable': Unpicklable,
+    'base': lambda: BaseException('as told'),
+    'exit': lambda: SystemExit(3),
+    'greenlet exit': GreenletExit,
+    'interrupt': KeyboardInterrupt,
+}
+"""
+RAISING = "if 'kind' in payload:\n    raise KINDS[payload['kind']]()"
+RAISED = ('plain', 'arguments', 'unprintable', 'unpicklable', 'base', 'exit', 'greenlet exit', 'interrupt')
+
+RESULTS = """\
+note('F', payload, attempt)
+kinds = {'large': lambda: 'x' * 100_000_000, 'object': object, 'generator': lambda: iter(int, 1)}
+return kinds[payload['kind']]()
+"""
+BUSY = """\
+if payload.get('busy_s'):
+    end = time.monotonic() + payload['busy_s']
+    while time.monotonic() < end:
+        pass
+"""
+NOISY = """\
+import sys
+if payload.get('kind') == 'flood':
+    for _ in range(payload['lines']):
+        print('x' * 100)
+        print('y' * 100, file=sys.stderr)
+elif payload.get('kind') == 'reads':
+    assert sys.stdin.read() == ''
+elif payload.get('kind') == 'closes':
+    os.close(1)
+    os.close(2)
+"""
+FORKING = """\
+import logging
+import threading
+logging.getLogger('targets').info('before')
+with threading.Lock():
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+os.waitpid(pid, 0)
+"""
+
+
+def raising(scene: Scene) -> None:
+    """Whatever a target raises is one failed attempt; its process lives on."""
+    scene.start()
+    family = {scene.program.pid, *scene.program.children()}
+    for kind in RAISED:
+        scene.publisher.send(5)
+        scene.fail_for('target', *scene.publisher.send(1, kind=kind))
+    scene.publisher.send(5)
+    scene.settle()
+    scene.check('no process has died', family == {scene.program.pid, *scene.program.children()})
+
+
+def returning(scene: Scene) -> None:
+    """Nobody waits for the result of an event's target: it is dropped, and the event has succeeded."""
+    scene.start()
+    for kind in ('large', 'object', 'generator') * 3:
+        scene.publisher.send(1, kind=kind)
+
+
+def busy(scene: Scene) -> None:
+    """A target burns the processor without a pause; the link must not be lost by it, and the log names it."""
+    scene.start()
+    before = scene.proxy.accepted()
+    seconds = 15 if scene.full else 8
+    names = scene.publisher.send(1, busy_s=seconds)
+    scene.publisher.send(20)
+    scene.wait_finished(names, seconds + 15)
+    scene.check('the connection is kept', scene.proxy.accepted() == before)
+    scene.check('the log names the target', 'tasks.work' in scene.program.output.partition('ready after')[2])
+
+
+def noisy(scene: Scene) -> None:
+    """Floods of output, closed descriptors and reads from an empty input hold nobody up."""
+    scene.start()
+    for kind in ('flood', 'reads', 'closes'):
+        scene.wait_finished(scene.publisher.send(1, kind=kind, lines=100_000 if scene.full else 20_000), 60)
+        scene.wait_finished(scene.publisher.send(20), 10)
+
+
+def forking(scene: Scene) -> None:
+    """Targets fork while other threads hold locks."""
+    scene.start()
+    scene.publisher.send(1000 if scene.full else 200)
+    scene.settle(60)
+
+
+def slow(scene: Scene) -> None:
+    """A long backlog of slow messages leaves the link alone, and another listener its share."""
+    scene.start()
+    before = scene.proxy.accepted()
+    scene.publisher.send(40)
+    scene.until('they run', lambda: len(scene.ledger.of('S')) >= scene.service.workers)
+    for _ in range(3):
+        began = time.monotonic()
+        scene.wait_finished(scene.publisher.send(1, 'other'))
+        took_s = time.monotonic() - began
+        scene.check(f'a turn within two slow calls, not {took_s:.1f} s', took_s <= 2 * SLOW_S + 0.5)
+    scene.check('the connection is kept', scene.proxy.accepted() == before)
+
+
+SLOW_S = 1.0
+SLOW = Service((Listener(f'time.sleep({SLOW_S})'), Listener('', 'other', 'quick')), workers=8, prefetch=10)
+ROWS = (
+    Row('T1', 'raises anything', raising, doing(RAISING, top=RAISING_TOP)),
+    Row('T2', 'returns what nobody can carry', returning, doing(RESULTS)),
+    Row(
+        'T7',
+        'burns the processor on the hub',
+        busy,
+        doing(BUSY),
+        where='thread',
+        proxied=True,
+        needs=frozenset({'heartbeat thread'}),
+    ),
+    Row('T8', 'floods its output, closes it, reads its input', noisy, doing(NOISY), where='process'),
+    Row(
+        'T11',
+        'result after the channel was replaced',
+        lambda scene: cut_inside_targets(scene, 2),
+        doing('time.sleep(0.5)\n' + SENDING, workers=8, confirm_timeout_s=15.0),
+        proxied=True,
+    ),
+    Row('T12', 'slow targets, a long backlog', slow, SLOW, proxied=True),
+    Row('T13', 'forks under load', forking, doing(FORKING)),
+)
