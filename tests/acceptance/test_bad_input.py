@@ -173,10 +173,10 @@ def test_a_wrong_vhost(write: Write, rabbitmq: Node) -> None:
 
 def test_a_queue_declared_otherwise(write: Write, amqp_uri: str, amqp_client: Client) -> None:
     """A queue that exists with other arguments stops the start, naming the argument that differs."""
-    amqp_client.declare_queue(QUEUE, durable=False)
+    amqp_client.declare_queue(QUEUE, arguments={'x-max-length': 5})
     with write(amqp_uri, tasks=PLAIN_TASKS) as program:
         assert program.wait() == 1
-        assert re.search(rf"BrokerError: queue '{QUEUE}'.*'durable'", program.output), program.output
+        assert re.search(rf"BrokerError: queue '{QUEUE}'.*'x-max-length'", program.output), program.output
 
 
 def test_a_queue_of_another_type(write: Write, amqp_uri: str, amqp_client: Client) -> None:
