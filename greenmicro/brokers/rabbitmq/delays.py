@@ -33,7 +33,7 @@ class Delays:
 
     Args:
         publisher: Publishes.
-        confirm_timeout_s: How long to wait for a connection, in seconds.
+        confirm_timeout_s: How long a publish may take that does not say, in seconds.
     """
 
     def __init__(self, publisher: Publisher, confirm_timeout_s: float) -> None:
@@ -55,18 +55,21 @@ class Delays:
             return
         delay = delay_of(publication.exchange, publication.delay_s)
         held = publication._replace(exchange=delay.exchange.name, mandatory=True, delay_s=None)
-        self._see_to(delay)
+        limit_s = self._confirm_timeout_s if publication.timeout_s is None else publication.timeout_s
+        deadline = time.monotonic() + limit_s + SETTLED_S
         try:
-            self._publisher.publish(held)
+            self._publish(held, delay, deadline)
         except (UnroutableError, RefusedError):
             # Queue or exchange were deleted, or it is full, which cannot be told from a missing exchange.
             self._declared.pop(delay.exchange.name, None)
-            self._see_to(delay)
-            self._publisher.publish(held)
+            self._publish(held, delay, deadline)
 
-    def _see_to(self, delay: Delay) -> None:
+    def _publish(self, held: Publication, delay: Delay, deadline: float) -> None:
+        self._see_to(delay, deadline)
+        self._publisher.publish(held._replace(timeout_s=max(0.0, deadline - time.monotonic())))
+
+    def _see_to(self, delay: Delay, deadline: float) -> None:
         """Have a delay declared on the present connection, or on the next one if it is lost meanwhile."""
-        deadline = time.monotonic() + self._confirm_timeout_s
         name = delay.exchange.name
         while True:
             self._publisher.ready.wait(max(0.0, deadline - time.monotonic()))
@@ -78,7 +81,11 @@ class Delays:
                 if delay.due is not None and time.monotonic() - known[1] > BOUND_S:
                     self._errand(connection, delay)
                 return
-            error = self._errand(connection, delay).get()
+            errand = self._errand(connection, delay)
+            errand.join(max(0.0, deadline - time.monotonic()))
+            if not errand.ready():
+                raise UnavailableError(f'{name} was not declared in time; the message was not sent')
+            error = errand.value
             if error is None:
                 return
             if not isinstance(error, UnavailableError) or time.monotonic() > deadline:

@@ -9,10 +9,11 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from greenmicro.amqp.topology import Exchange, Queue, queue_of_type
 from greenmicro.brokers.rabbitmq import delays, republisher
-from greenmicro.errors import RefusedError
+from greenmicro.errors import RefusedError, UnavailableError
 from tests.brokers.rabbitmq.faults import close_connections
 from tests.brokers.sides import EVENTS, Inbox, Listen, NewSide, event
 from tests.support.amqp_client import Client
@@ -289,3 +290,25 @@ def test_it_is_declared_once_for_each_connection(
     retry_one(amqp_client, work)
     work.ack(work.next())
     assert declared == [STEP]
+
+
+def test_a_delay_that_is_not_declared_in_time_is_an_error(
+    new_side: NewSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within the publish's own deadline; once it is there the next one gets through."""
+    may_go_on = Event()
+    declare = delays._declare_queue
+
+    def slow(channel: Any, queue: Queue, exchange: Exchange) -> None:
+        may_go_on.wait()
+        declare(channel, queue, exchange)
+
+    monkeypatch.setattr(delays, '_declare_queue', slow)
+    side = new_side()
+    side.broker.declare(EVENTS)
+    side.start_ready()
+    later = event(mandatory=False)._replace(delay_s=10, timeout_s=0.1)
+    with pytest.raises(UnavailableError, match='was not declared in time; the message was not sent'):
+        side.broker.publish(later)
+    may_go_on.set()
+    side.broker.publish(later._replace(timeout_s=None))
