@@ -129,8 +129,10 @@ class Deliveries:
                 self._settle_by(doubt, message)
                 return False
             message.delivery.suspect = not unrun and not self._dropped.take_unseen()
-        elif self._doubts:
-            self._doubts.note_new(message)
+        else:
+            self._dropped.note_new()
+            if self._doubts:
+                self._doubts.note_new(message)
         self._unsettled[message.delivery.tag] = message
         return True
 

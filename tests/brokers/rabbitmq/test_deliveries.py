@@ -198,6 +198,18 @@ def test_a_double_that_was_given_back_is_run() -> None:
     assert deliveries.take_in(arrive(deliveries, 1, 'a', redelivered=True))
 
 
+def test_a_running_double_that_is_given_back_is_run() -> None:
+    """Over a lost channel, too."""
+    deliveries, writer = opened()
+    run(deliveries, writer, arrive(deliveries, 1, 'a'))
+    double = arrive(deliveries, 2, 'a')
+    deliveries.take_in(double)
+    deliveries.begin(double)
+    reopened(deliveries)
+    deliveries.give_back(double)
+    assert deliveries.take_in(arrive(deliveries, 1, 'a', redelivered=True))
+
+
 def test_of_two_doubles_that_were_dropped_both_are_run() -> None:
     """Though the first one's ack may be lost by the time that the second comes again."""
     deliveries, writer = opened()
@@ -240,6 +252,7 @@ def test_what_comes_again_after_a_lost_channel_is_no_suspect() -> None:
     for tag in (1, 2):
         deliveries.take_in(arrive(deliveries, tag, str(tag)))
     reopened(deliveries)
+    deliveries.take_in(arrive(deliveries, 9, 'new'))
     again = [arrive(deliveries, tag, str(tag), redelivered=True) for tag in (1, 2, 3, 4)]
     for message in again:
         assert deliveries.take_in(message)

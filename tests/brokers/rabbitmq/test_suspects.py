@@ -26,7 +26,19 @@ def test_the_unseen_are_expected_for_a_while() -> None:
     dropped = Dropped(2, lambda: now[0])
     dropped.expect_unseen(1)
     dropped.expect_unseen(1)
+    dropped.note_new()
     assert [dropped.take_unseen() for _ in range(3)] == [True, True, False]
     dropped.expect_unseen(2)
+    dropped.note_new()
     now[0] = UNSEEN_S
+    assert not dropped.take_unseen()
+
+
+def test_any_number_is_expected_before_a_new_one() -> None:
+    """A broker that was killed flags all that it finds."""
+    dropped = Dropped(2)
+    assert not dropped.take_unseen()
+    dropped.expect_unseen(0)
+    assert all(dropped.take_unseen() for _ in range(100))
+    dropped.note_new()
     assert not dropped.take_unseen()
