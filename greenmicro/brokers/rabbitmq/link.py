@@ -60,6 +60,7 @@ class Link:
         self._closing = Event()
         self._connecting = False
         self._was_up = False
+        self._up_at = float('-inf')
         self._greenlet: Any = None
         self.connection: Connection | None = None
         self.blocked = False
@@ -99,13 +100,19 @@ class Link:
 
     def _connect(self) -> Connection | None:
         """Try one host after the other until connected; None when the link is closed meanwhile."""
-        self._hosts.reset()
+        if time.monotonic() - self._up_at > self._settings.reconnect_max_s:
+            self._hosts.reset()
         while not self._closing.is_set():
             host, delay_s = self._hosts.next()
             if delay_s and self._closing.wait(delay_s):
                 return None
             try:
-                return self._establish(host)
+                connection = self._establish(host)
+                self._up_at = time.monotonic()
+                host.note(
+                    'lost', False
+                )  # and at once, should it come to that: then no hot loop is made of it
+                return connection
             except Exception as error:
                 # What no AMQP peer would send raises nearly anything; nothing of it may end the link.
                 refusal = _refusal(host, error)

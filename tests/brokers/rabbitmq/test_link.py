@@ -220,6 +220,39 @@ def test_a_name_that_does_not_resolve_for_a_while(
     broker.close(1)
 
 
+def test_a_broker_that_closes_each_connection_at_once(amqp_uri: str, rabbitmq: Node) -> None:
+    """It is connected to again and again, but after delays that grow."""
+    accepted = 0
+
+    def serve(sock: socket.socket, _: object) -> None:
+        nonlocal accepted
+        accepted += 1
+        with socket.create_connection(('127.0.0.1', rabbitmq.port)) as upstream:
+            pumps = [gevent.spawn(pump, sock, upstream), gevent.spawn(pump, upstream, sock)]
+            gevent.sleep(0.03)
+            gevent.killall(pumps)
+
+    server = StreamServer(('127.0.0.1', 0), serve)
+    server.start()
+    path = amqp_uri.rpartition('/')[2]
+    broker = broker_at(f'amqp://guest:guest@127.0.0.1:{server.server_port}/{path}')
+    broker.start(lambda error: None)
+    began = time.monotonic()
+    while time.monotonic() - began < 1.5:
+        gevent.sleep(0.01)
+    assert 2 < accepted < 30
+    broker.close(1)
+    server.stop()
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(65_536):
+            sink.sendall(data)
+    except OSError:
+        pass  # one of them is gone
+
+
 def test_a_resolver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline of a connect holds for it too, and nobody waits for it at the end."""
     monkeypatch.setattr(socket, 'getaddrinfo', lambda *arguments: gevent.sleep(60))

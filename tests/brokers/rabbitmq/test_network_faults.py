@@ -28,10 +28,10 @@ def proxy(rabbitmq: Node) -> Iterator[Proxy]:
 class Work:
     """A consumer behind the proxy, and how often each message was run to its end."""
 
-    def __init__(self, uri: str, proxy: Proxy) -> None:
+    def __init__(self, uri: str, proxy: Proxy, heartbeat_s: int = 1) -> None:
         path = urlsplit(uri).path
         self.uri = f'amqp://guest:guest@127.0.0.1:{proxy.port}{path}'
-        self.side = Side(self.uri, HEARTBEAT_S=1, CONNECT_TIMEOUT_S=1)
+        self.side = Side(self.uri, HEARTBEAT_S=heartbeat_s, CONNECT_TIMEOUT_S=1)
         self.side.broker.declare(EVENTS)
         self.inbox: Inbox = self.side.subscribe('q', prefetch=30, receive=self.receive)
         self.finished: Counter[bytes] = Counter()
@@ -56,6 +56,14 @@ class Work:
 @pytest.fixture
 def work(amqp_uri: str, proxy: Proxy) -> Iterator[Work]:
     made = Work(amqp_uri, proxy)
+    yield made
+    made.side.close()
+
+
+@pytest.fixture
+def patient_work(amqp_uri: str, proxy: Proxy) -> Iterator[Work]:
+    """One that bears a machine that is too busy to send a heartbeat each second."""
+    made = Work(amqp_uri, proxy, heartbeat_s=5)
     yield made
     made.side.close()
 
@@ -126,7 +134,7 @@ def test_silence_is_noticed_whatever_the_descriptor(
     ids=['slice', 'delay', 'rate'],
 )  # fmt: skip
 def test_a_connection_that_is_slow(
-    work: Work,
+    patient_work: Work,
     proxy: Proxy,
     amqp_client: Client,
     nuisance: dict[str, object],
@@ -136,11 +144,11 @@ def test_a_connection_that_is_slow(
     caplog.set_level(logging.WARNING, 'greenmicro')
     proxy.set(**nuisance)
     fill(amqp_client, 0, 100)
-    work.wait_finished(100)
-    work.side.stop()
-    work.side.close()
+    patient_work.wait_finished(100)
+    patient_work.side.stop()
+    patient_work.side.close()
     amqp_client.wait_for_counts('q', ready=0, consumers=0)
-    assert set(work.finished.values()) == {1}
+    assert set(patient_work.finished.values()) == {1}
     assert not caplog.messages
 
 
@@ -171,9 +179,11 @@ def test_a_peer_that_stops_in_the_middle_of_a_frame(
     assert set(work.finished.values()) == {1}
 
 
-def test_a_peer_that_stops_reading(work: Work, proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_peer_that_stops_reading(
+    patient_work: Work, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
     """A publish ends at its deadline, nothing else waits for it, and close keeps its time."""
-    side = Side(work.uri, HEARTBEAT_S=20, CONFIRM_TIMEOUT_S=0.5)
+    side = Side(patient_work.uri, HEARTBEAT_S=5, CONFIRM_TIMEOUT_S=0.5)
     side.start_ready()
     proxy.set(up={'mode': 'stall'})
     turns = 0
