@@ -14,6 +14,7 @@ from amqp.exceptions import AMQPError, FrameSyntaxError, NotFound
 
 from greenmicro.cli.connection import ANSWER_TIMEOUT_S, DeadQueueError, connect
 from greenmicro.cli.letters import Letter
+from greenmicro.cli.unsettled import Unsettled
 from greenmicro.messages import Publication
 
 #: After so long without a delivery it is asked whether there is anything left.
@@ -27,6 +28,10 @@ FLIGHTS = 100
 #: A quorum queue drops what was given back too often (RabbitMQ 4: 20 times), and a listing gives all
 #: back. From this count on a letter is sent to the end of its queue instead, which sets the count back.
 GIVEN_BACK_MOST = 5
+#: So many letters are done before they are acked; a kill leaves these, and those in flight, in two queues.
+ACKS = 20
+NACK = (60, 120)  # which amqp cannot send; its arguments are a tag and bits
+REQUEUE = 0b10
 #: How long is waited, in seconds, until what was kept is back; if others consume too, it never seems so.
 BACK_TIMEOUT_S = 2.0
 BACK_POLL_S = 0.01
@@ -70,7 +75,8 @@ class DeadQueue:
         self._consumers: list[str] = []
         self._arrived: deque[Any] = deque()
         self._room = 0  # what all consumers together may have unsettled
-        self._unsettled = 0
+        self._unsettled = Unsettled()
+        self._acked = False
         self._sent = 0
         self._flights: dict[int, Flight] = {}
         self._returned: set[int] = set()
@@ -104,16 +110,16 @@ class DeadQueue:
 
     def drop(self, letter: Letter) -> None:
         """Have the broker forget a letter."""
-        self._ack(letter.tag)
         self.moved += 1
+        self._done(letter.tag)
 
     def requeue(self, letter: Letter) -> None:
         """Publish a letter to its work queue; it is acked here once the broker has confirmed that."""
         publication = letter.back()
         if letter.unreadable:
-            self.stayed['its properties were unreadable, so that it has nothing to go back to'] += 1
+            self._stay('its properties were unreadable, so that it has nothing to go back to')
         elif publication.routing_key in self._gone:
-            self.stayed[_no_queue(publication.routing_key)] += 1
+            self._stay(_no_queue(publication.routing_key))
         else:
             self._publish(letter.tag, publication, counted=True)
 
@@ -121,6 +127,8 @@ class DeadQueue:
         """Leave a letter where it is."""
         if letter.given_back >= GIVEN_BACK_MOST:
             self._publish(letter.tag, letter.renewed(), counted=False)
+        else:
+            self._unsettled.keep()
 
     def finish(self) -> None:
         """Wait for what is on its way, and give back what was kept, in its order."""
@@ -129,25 +137,37 @@ class DeadQueue:
         while self._arrived:
             self.keep(self._letter(self._arrived.popleft()))
         self._wait_for_flights(0)
+        self._send_acks()
+        if self._unsettled and self._acked:
+            # What the broker has stowed away it carries out in order: once this is back, all acks are done.
+            last, there = self._unsettled.last, self.count()
+            self._channel.send_method(NACK, 'Lo', (last, REQUEUE))
+            self._unsettled.drop(last)
+            self._wait_until_ready(there + 1)
         if self._unsettled:
             self._give_back()
 
     def _give_back(self) -> None:
         # By closing the channel: a quorum queue puts what is nacked to its end, but what a lost channel held
-        # before what nobody had yet. That takes a moment, which we wait for, for whoever looks next.
-        there = self.count() + self._unsettled
+        # before what nobody had yet.
+        there = self.count() + len(self._unsettled)
         connection = self._channel.connection
         self._channel.close()
         self._channel = connection.channel()
+        self._wait_until_ready(there)
+
+    def _wait_until_ready(self, count: int) -> None:
         deadline = time.monotonic() + BACK_TIMEOUT_S
-        while self.count() < there and time.monotonic() < deadline:
+        while self.count() < count and time.monotonic() < deadline:
             time.sleep(BACK_POLL_S)
 
     def _next(self, left: int) -> Letter | None:
         deadline = time.monotonic() + ANSWER_TIMEOUT_S
         idle = 0
         while not self._arrived:
-            if self._unsettled >= self._room:
+            if len(self._unsettled) >= self._room:
+                self._send_acks()
+            if len(self._unsettled) >= self._room:
                 self._consume(min(left, max(WINDOW, self._room), MOST_AT_ONCE))
             elif not self._read(IDLE_S):
                 # Twice, for what was not ready any more may have been on its way to us.
@@ -169,7 +189,7 @@ class DeadQueue:
         self._consumers.append(self._channel.basic_consume(self.name, tag, callback=self._arrive))
 
     def _arrive(self, message: Any) -> None:
-        self._unsettled += 1
+        self._unsettled.add(message.delivery_tag)
         self._arrived.append(message)
 
     def _letter(self, message: Any) -> Letter:
@@ -177,9 +197,19 @@ class DeadQueue:
         headers = properties.pop('application_headers', None) or {}
         return Letter(self.name, message.body, properties, headers, message.delivery_tag)
 
-    def _ack(self, tag: int) -> None:
-        self._channel.basic_ack(tag)
-        self._unsettled -= 1
+    def _done(self, tag: int) -> None:
+        self._unsettled.done(tag)
+        if self._unsettled.unsent >= ACKS:
+            self._send_acks()
+
+    def _send_acks(self) -> None:
+        for tag, multiple in self._unsettled.acks():
+            self._channel.basic_ack(tag, multiple)
+            self._acked = True
+
+    def _stay(self, why: str, counted: bool = True) -> None:
+        self._unsettled.keep()
+        self.stayed[why] += counted
 
     def _publish(self, tag: int, publication: Publication, counted: bool) -> None:
         self._wait_for_flights(FLIGHTS - 1)
@@ -190,7 +220,7 @@ class DeadQueue:
             )
         except (FrameSyntaxError, ValueError, TypeError, OverflowError, RecursionError, struct.error):
             # What can be read cannot always be written: a number beyond 63 bits. Nothing was sent.
-            self.stayed['it has headers that AMQP can carry to us but not from us'] += counted
+            self._stay('it has headers that AMQP can carry to us but not from us', counted)
         else:
             self._sent += 1
             self._flights[self._sent] = Flight(tag, publication, counted)
@@ -208,13 +238,12 @@ class DeadQueue:
         for one in [one for one in self._flights if one == number or (multiple and one < number)]:
             flight = self._flights.pop(one)
             if accepted and one not in self._returned:
-                self._ack(flight.tag)
                 self.moved += flight.counted
-            elif flight.counted:
+                self._done(flight.tag)
+            else:
                 queue = flight.publication.routing_key
-                self.stayed[
-                    _no_queue(queue) if accepted else f'queue {queue!r} refuses it (is it full?)'
-                ] += 1
+                refused = f'queue {queue!r} refuses it (is it full?)'
+                self._stay(_no_queue(queue) if accepted else refused, flight.counted)
 
     def _note_return(self, error: Exception, exchange: str, queue: str, message: Any) -> None:
         """Note that a publish came back; its ack follows. Of two that are the same either one will do."""
