@@ -14,6 +14,7 @@ from tests.faults.row import Cell, Row
 from tests.faults.service import Service, tasks_of
 from tests.faults.together import Together
 from tests.support.amqp_client import Client
+from tests.support.erlang import QueueCounts
 from tests.support.ledger import Ledger
 from tests.support.program import Program
 from tests.support.proxy import Proxy
@@ -110,10 +111,6 @@ class Scene:
         """Wait until a service consumes."""
         program.wait_for(self.cell.framework.ready, READY_S)
 
-    def proxy_passes(self) -> None:
-        """Have the proxy do its duty again."""
-        self.proxy.set()
-
     def heal(self) -> None:
         """Note that the fault is over."""
         self.healed_at = time.monotonic()
@@ -158,19 +155,28 @@ class Scene:
         """Have targets wait again."""
         (self.folder / 'go').unlink()
 
+    def queues(self) -> dict[str, QueueCounts]:
+        """What every queue holds now; asked again while one is being made, which cannot answer."""
+        for _ in range(20):
+            try:
+                return self.node.queues(self.vhost)
+            except RuntimeError:
+                time.sleep(POLL_S)
+        return self.node.queues(self.vhost)
+
     def dead(self) -> int:
         """How many dead letters there are."""
-        counts = self.node.queues(self.vhost)
+        counts = self.queues()
         return sum(queue.ready for name, queue in counts.items() if self.cell.framework.is_dead(name))
 
     def ready(self) -> int:
         """How many messages the first listener's queue has that no consumer holds."""
-        counts = self.node.queues(self.vhost).get(self.queue)
+        counts = self.queues().get(self.queue)
         return -1 if counts is None else counts.ready
 
     def consumers(self) -> int:
         """How many consumers the first listener's queue has; -1 where there is no queue."""
-        counts = self.node.queues(self.vhost).get(self.queue)
+        counts = self.queues().get(self.queue)
         return -1 if counts is None else counts.consumers
 
     def channel_errors(self) -> int:
@@ -226,7 +232,7 @@ class Scene:
 
     def collect(self) -> None:
         """Take stock, whatever has happened before: kill what still runs, read what remains in the broker."""
-        self.orphans = sum(len(program.survivors()) for program in self.programs)
+        self.orphans = sum(len(program.survivors()) for program in self.programs if not program.running)
         for program in self.programs:
             program.close()
         self.unacked = self.remains.unacked()
@@ -246,7 +252,7 @@ class Scene:
 
     def evidence(self) -> Evidence:
         """All that was seen."""
-        sends = any('send(' in listener.body for listener in self.row.service.listeners)
+        sends = any('send(' in listener.body for listener in self.service.listeners)
         return Evidence(
             confirmed=frozenset(self.publisher.confirmed),
             unknown=frozenset(self.publisher.unknown),
@@ -271,7 +277,7 @@ class Scene:
         missing = self.publisher.confirmed - self.finished()
         if missing and not self.meant_to_fail:
             return False  # without a question to the broker
-        counts = self.node.queues(self.vhost)
+        counts = self.queues()
         dead = sum(queue.ready for name, queue in counts.items() if self.cell.framework.is_dead(name))
         busy = any(
             queue.ready or queue.unacked

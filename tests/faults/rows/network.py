@@ -41,7 +41,7 @@ def silence(scene: Scene, way: str, mode: str, intervals: float) -> None:
         limit_s = intervals * scene.service.heartbeat_s + SLACK_S
         scene.until('a new connection is tried', lambda: scene.proxy.accepted() > before, limit_s)
 
-    under_load(scene, fault, scene.proxy_passes)
+    under_load(scene, fault, scene.proxy.set)
 
 
 def unnoticed(scene: Scene, **state: dict[str, object]) -> None:
@@ -50,7 +50,7 @@ def unnoticed(scene: Scene, **state: dict[str, object]) -> None:
     before = scene.proxy.set(**state)
     scene.wait_finished(scene.publisher.send(60), 60)
     scene.check('no reconnect', scene.proxy.accepted() == before)
-    scene.proxy_passes()
+    scene.proxy.set()
 
 
 def unreachable(scene: Scene) -> None:
@@ -60,7 +60,7 @@ def unreachable(scene: Scene) -> None:
     scene.until('it tries', lambda: scene.proxy.accepted() > 0)
     before = scene.proxy.set(accept='tarpit')
     scene.until('it gives up and tries again, twice', lambda: scene.proxy.accepted() > before + 2, 8)
-    scene.proxy_passes()
+    scene.proxy.set()
     scene.heal()
     scene.wait_ready(program)
     scene.publisher.send(AFTER)
