@@ -93,15 +93,24 @@ class Scene:
 
     # What rows do.
 
-    def start(self, *, ready: bool = True, service: Service | None = None, uri: str | None = None) -> Program:
-        """Start the service; `ready` waits until it consumes. Further calls start further ones."""
+    def start(self, *, ready: bool = True, uri: str | None = None, hosts: Path | None = None) -> Program:
+        """Start the service; further calls start further ones.
+
+        Args:
+            ready: whether to wait until it consumes.
+            uri: where it finds the broker, if not where it is.
+            hosts: what it sees as /etc/hosts, in a mount namespace of its own; root is needed for that.
+        """
         folder = self.folder / str(len(self.programs))
         folder.mkdir()
-        self.service = service or self.row.service
         framework = self.cell.framework
         framework.write(folder, uri or self.uri, self.cell.mode, self.cell.queue_type, self.service)
         (folder / 'tasks.py').write_text(tasks_of(self.service, str(self.ledger.path)))
-        self.program = Program(folder, measured=False, python=framework.python())
+        command = [framework.python()]
+        if hosts is not None:
+            script = f'mount --bind {hosts} /etc/hosts && exec {command[0]} main.py'
+            command = ['unshare', '--mount', 'sh', '-c', script]
+        self.program = Program(folder, *command[1:], measured=False, python=command[0])
         self.programs.append(self._stack.enter_context(self.program))
         if ready:
             self.wait_ready(self.program)
@@ -135,11 +144,8 @@ class Scene:
 
     def once(self) -> bool:
         """Whether no message that was not meant to fail has been started twice."""
-        return not [
-            name
-            for name, count in self.ledger.of('S').items()
-            if count > 1 and name not in self.meant_to_fail
-        ]
+        starts = self.ledger.of('S')
+        return all(starts[name] == 1 for name in starts.keys() - self.meant_to_fail.keys())
 
     def bind_out(self) -> None:
         """Have what targets publish kept in a queue."""
@@ -256,7 +262,7 @@ class Scene:
         return Evidence(
             confirmed=frozenset(self.publisher.confirmed),
             unknown=frozenset(self.publisher.unknown),
-            runs=runs_of(self.ledger),
+            runs=tuple(map(Run.of, self.ledger.lines)),
             dead=self.remains.dead,
             left=self.remains.left,
             meant_to_fail=dict(self.meant_to_fail),
@@ -274,7 +280,7 @@ class Scene:
         return '\n'.join(program.output for program in self.programs)
 
     def _is_settled(self) -> bool:
-        missing = self.publisher.confirmed - self.finished()
+        missing = self.publisher.confirmed - self.finished() - self.remains.dead.keys()
         if missing and not self.meant_to_fail:
             return False  # without a question to the broker
         counts = self.queues()
@@ -289,10 +295,3 @@ class Scene:
     def _delete_vhost(self) -> None:
         if self.node.pid is not None:
             self.node.delete_vhost(self.vhost)
-
-
-def runs_of(ledger: Ledger) -> tuple[Run, ...]:
-    """The ledger's lines."""
-    return tuple(
-        Run(kind, name, int(pid), float(at), int(attempt)) for kind, name, pid, at, attempt in ledger.lines
-    )

@@ -53,6 +53,36 @@ def unnoticed(scene: Scene, **state: dict[str, object]) -> None:
     scene.proxy.set()
 
 
+def name_unknown(scene: Scene) -> None:
+    """The broker's name is unknown for a while, at start and again later."""
+    hosts = scene.folder / 'hosts'
+    hosts.touch()
+    program = scene.start(ready=False, hosts=hosts, uri=scene.uri.replace('127.0.0.1', 'broker.test'))
+    scene.hold(4)
+    scene.check('the service waits', program.running)
+    told = program.output.count('broker.test')
+    scene.check(f'a line for each connection, not one for each try; found {told}', told <= 4)
+    hosts.write_text('127.0.0.1 broker.test\n')
+    scene.heal()
+    scene.wait_ready(program)
+    scene.publisher.send(AFTER)
+    scene.settle()
+    hosts.write_text('')
+    scene.proxy.set(now='rst')
+    scene.hold(2)
+    hosts.write_text('127.0.0.1 broker.test\n')
+    scene.publisher.send(AFTER)
+
+
+def narrow(scene: Scene) -> None:
+    """64 kbit/s: slow, but while bytes flow nobody is taken for dead."""
+    scene.start()
+    before = scene.proxy.set(down={'mode': 'rate', 'bytes_per_second': 8000})
+    scene.wait_finished(scene.publisher.send(8, filler='x' * 10_000), 60)
+    scene.check('no reconnect', scene.proxy.accepted() == before)
+    scene.proxy.set()
+
+
 def unreachable(scene: Scene) -> None:
     """A port that refuses, then accepts and says nothing, then works."""
     scene.proxy.set(accept='refuse')
@@ -97,6 +127,8 @@ ROWS = (
         doing('time.sleep(0.002)', prefetch=20),
         proxied=True,
     ),
+    Row('N14', 'DNS failure, then back', name_unknown, proxied=True, quick=False),
+    Row('N8', '64 kbit/s', narrow, doing('', prefetch=8), proxied=True, quick=False),
     Row(
         'N9',
         'writes of 1 to 3 bytes',
