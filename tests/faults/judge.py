@@ -23,6 +23,12 @@ class Run:
     at: float
     attempt: int
 
+    @classmethod
+    def of(cls, line: list[str]) -> 'Run':
+        """Read a line of the ledger, split into words."""
+        kind, name, pid, at, attempt = line
+        return cls(kind, name, int(pid), float(at), int(attempt))
+
 
 @dataclass(frozen=True)
 class Evidence:

@@ -50,7 +50,7 @@ def summary(results: Sequence[Result], absent: Mapping[str, str]) -> str:
     for row in dict.fromkeys(result.row for result in ours):
         cells = [result for result in ours if result.row == row]
         lines.append([*worst(cells), *(beside(results, row, other) for other in others)])
-    told = ''.join(f'\nNot injected: {row} ({reason}).' for row, reason in absent.items())
+    told = ''.join(f'\nNot played here: {row}: {reason}.' for row, reason in absent.items())
     return table(headings, lines) + told
 
 
@@ -92,7 +92,9 @@ def write(folder: Path, results: Sequence[Result], absent: Mapping[str, str], to
         told: a line on top, with the seed and the machine.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    missing = ''.join(f'- {row}: not injectable here: {reason}\n' for row, reason in absent.items())
+    missing = 'Not played here:\n\n' * bool(absent) + ''.join(
+        f'- {row}: {reason}\n' for row, reason in absent.items()
+    )
     full = table(HEADINGS, map(line, results))
     (folder / 'report.md').write_text(f'{told}\n\n{full}\n{missing}')
     (folder / 'summary.md').write_text(f'{told}\n\n{summary(results, absent)}\n')

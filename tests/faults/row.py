@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.faults.scene import Scene
 
 #: Public names that rows ask for before their framework has them; what is not here is not run.
-AVAILABLE: frozenset[str] = frozenset()
+AVAILABLE = frozenset({'Retry', 'MAX_CRASHES', 'timeout_s', 'heartbeat thread', 'give-backs'})
 
 
 class Cell(NamedTuple):

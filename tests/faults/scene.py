@@ -14,6 +14,7 @@ from tests.faults.row import Cell, Row
 from tests.faults.service import Service, tasks_of
 from tests.faults.together import Together
 from tests.support.amqp_client import Client
+from tests.support.erlang import QueueCounts
 from tests.support.ledger import Ledger
 from tests.support.program import Program
 from tests.support.proxy import Proxy
@@ -92,15 +93,24 @@ class Scene:
 
     # What rows do.
 
-    def start(self, *, ready: bool = True, service: Service | None = None, uri: str | None = None) -> Program:
-        """Start the service; `ready` waits until it consumes. Further calls start further ones."""
+    def start(self, *, ready: bool = True, uri: str | None = None, hosts: Path | None = None) -> Program:
+        """Start the service; further calls start further ones.
+
+        Args:
+            ready: whether to wait until it consumes.
+            uri: where it finds the broker, if not where it is.
+            hosts: what it sees as /etc/hosts, in a mount namespace of its own; root is needed for that.
+        """
         folder = self.folder / str(len(self.programs))
         folder.mkdir()
-        self.service = service or self.row.service
         framework = self.cell.framework
         framework.write(folder, uri or self.uri, self.cell.mode, self.cell.queue_type, self.service)
         (folder / 'tasks.py').write_text(tasks_of(self.service, str(self.ledger.path)))
-        self.program = Program(folder, measured=False, python=framework.python())
+        command = [framework.python()]
+        if hosts is not None:
+            script = f'mount --bind {hosts} /etc/hosts && exec {command[0]} main.py'
+            command = ['unshare', '--mount', 'sh', '-c', script]
+        self.program = Program(folder, *command[1:], measured=False, python=command[0])
         self.programs.append(self._stack.enter_context(self.program))
         if ready:
             self.wait_ready(self.program)
@@ -109,10 +119,6 @@ class Scene:
     def wait_ready(self, program: Program) -> None:
         """Wait until a service consumes."""
         program.wait_for(self.cell.framework.ready, READY_S)
-
-    def proxy_passes(self) -> None:
-        """Have the proxy do its duty again."""
-        self.proxy.set()
 
     def heal(self) -> None:
         """Note that the fault is over."""
@@ -138,11 +144,8 @@ class Scene:
 
     def once(self) -> bool:
         """Whether no message that was not meant to fail has been started twice."""
-        return not [
-            name
-            for name, count in self.ledger.of('S').items()
-            if count > 1 and name not in self.meant_to_fail
-        ]
+        starts = self.ledger.of('S')
+        return all(starts[name] == 1 for name in starts.keys() - self.meant_to_fail.keys())
 
     def bind_out(self) -> None:
         """Have what targets publish kept in a queue."""
@@ -158,19 +161,28 @@ class Scene:
         """Have targets wait again."""
         (self.folder / 'go').unlink()
 
+    def queues(self) -> dict[str, QueueCounts]:
+        """What every queue holds now; asked again while one is being made, which cannot answer."""
+        for _ in range(20):
+            try:
+                return self.node.queues(self.vhost)
+            except RuntimeError:
+                time.sleep(POLL_S)
+        return self.node.queues(self.vhost)
+
     def dead(self) -> int:
         """How many dead letters there are."""
-        counts = self.node.queues(self.vhost)
+        counts = self.queues()
         return sum(queue.ready for name, queue in counts.items() if self.cell.framework.is_dead(name))
 
     def ready(self) -> int:
         """How many messages the first listener's queue has that no consumer holds."""
-        counts = self.node.queues(self.vhost).get(self.queue)
+        counts = self.queues().get(self.queue)
         return -1 if counts is None else counts.ready
 
     def consumers(self) -> int:
         """How many consumers the first listener's queue has; -1 where there is no queue."""
-        counts = self.node.queues(self.vhost).get(self.queue)
+        counts = self.queues().get(self.queue)
         return -1 if counts is None else counts.consumers
 
     def channel_errors(self) -> int:
@@ -226,7 +238,7 @@ class Scene:
 
     def collect(self) -> None:
         """Take stock, whatever has happened before: kill what still runs, read what remains in the broker."""
-        self.orphans = sum(len(program.survivors()) for program in self.programs)
+        self.orphans = sum(len(program.survivors()) for program in self.programs if not program.running)
         for program in self.programs:
             program.close()
         self.unacked = self.remains.unacked()
@@ -246,11 +258,11 @@ class Scene:
 
     def evidence(self) -> Evidence:
         """All that was seen."""
-        sends = any('send(' in listener.body for listener in self.row.service.listeners)
+        sends = any('send(' in listener.body for listener in self.service.listeners)
         return Evidence(
             confirmed=frozenset(self.publisher.confirmed),
             unknown=frozenset(self.publisher.unknown),
-            runs=runs_of(self.ledger),
+            runs=tuple(map(Run.of, self.ledger.lines)),
             dead=self.remains.dead,
             left=self.remains.left,
             meant_to_fail=dict(self.meant_to_fail),
@@ -268,10 +280,10 @@ class Scene:
         return '\n'.join(program.output for program in self.programs)
 
     def _is_settled(self) -> bool:
-        missing = self.publisher.confirmed - self.finished()
+        missing = self.publisher.confirmed - self.finished() - self.remains.dead.keys()
         if missing and not self.meant_to_fail:
             return False  # without a question to the broker
-        counts = self.node.queues(self.vhost)
+        counts = self.queues()
         dead = sum(queue.ready for name, queue in counts.items() if self.cell.framework.is_dead(name))
         busy = any(
             queue.ready or queue.unacked
@@ -283,10 +295,3 @@ class Scene:
     def _delete_vhost(self) -> None:
         if self.node.pid is not None:
             self.node.delete_vhost(self.vhost)
-
-
-def runs_of(ledger: Ledger) -> tuple[Run, ...]:
-    """The ledger's lines."""
-    return tuple(
-        Run(kind, name, int(pid), float(at), int(attempt)) for kind, name, pid, at, attempt in ledger.lines
-    )

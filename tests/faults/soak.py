@@ -69,7 +69,7 @@ def silence(scene: Scene, seconds: float, **state: object) -> None:
     """A bad link for a while."""
     scene.proxy.set(**state)
     scene.hold(seconds)
-    scene.proxy_passes()
+    scene.proxy.set()
 
 
 def alarm(scene: Scene) -> None:

@@ -23,7 +23,7 @@ def test_the_full_report(tmp_path: Path) -> None:
     told = (tmp_path / 'report.md').read_text()
     assert '| N1 | reset | greenmicro | thread | classic | 10 | 0 | 1 | 0 | 0.50 | 0.25 | passed |' in told
     assert '| process | classic | 10 | 0 | 1 | 0 | 0.50 | 0.25 | FAILED: lost 1 |' in told
-    assert 'N5: not injectable here: not root' in told
+    assert '- N5: not root' in told
     assert told.startswith('Seed 1.')
     assert '"lost 1"' in (tmp_path / 'report.json').read_text()
 
@@ -33,7 +33,7 @@ def test_the_summary_adds_cells_up_and_has_others_beside_them() -> None:
     later = result(mode='process', figures=replace(FIGURES, recover_s=float('inf')), broken=['lost 1'])
     told = summary([result(), later, result('nameko', 'eventlet', broken=['lost 8'])], {'N5': 'not root'})
     assert '| N1 | reset | 2 | 20 | 0 | 2 | 0 | never | 1 failed | lost 8 |' in told
-    assert 'Not injected: N5 (not root).' in told
+    assert 'Not played here: N5: not root.' in told
 
 
 def test_the_readme_keeps_what_is_around_the_table(tmp_path: Path) -> None:

@@ -30,6 +30,13 @@ UNSET_ACK_LIMIT = (
 PERMIT = """
 rabbit_auth_backend_internal:set_permissions(<<"guest">>, {vhost}, {what}, {what}, {what}, <<"tests">>).
 """
+CHANGE_PASSWORD = """
+rabbit_auth_backend_internal:change_password({user}, {password}, <<"tests">>).
+"""
+ADD_USER = """
+rabbit_auth_backend_internal:add_user({user}, {password}, <<"tests">>),
+rabbit_auth_backend_internal:set_permissions({user}, {vhost}, <<".*">>, <<".*">>, <<".*">>, <<"tests">>).
+"""
 ALTERNATING = """\
 if payload.get('sends'):
     while not os.path.exists('../go'):
@@ -127,6 +134,22 @@ def permissions_taken(scene: Scene) -> None:
     scene.publisher.send(AFTER)
 
 
+def credentials_rotated(scene: Scene) -> None:
+    """A user's password is changed, and changed back later, while the service runs."""
+    user = f'user-{scene.folder.name}'
+    names = {'user': binary(user), 'vhost': binary(scene.vhost)}
+    scene.node.eval(ADD_USER.format(**names, password=binary('first')))
+    scene.start(uri=scene.uri.replace('guest:guest', f'{user}:first'))
+    scene.publisher.send(BEFORE)
+    scene.settle()
+    scene.node.eval(CHANGE_PASSWORD.format(**names, password=binary('second')))
+    scene.proxy.set(now='rst')
+    scene.hold(REFUSED_S + 1)
+    scene.node.eval(CHANGE_PASSWORD.format(**names, password=binary('first')))
+    scene.heal()
+    scene.publisher.send(AFTER)
+
+
 def permit(scene: Scene, what: str) -> None:
     """Let guest do what matches in the scene's vhost."""
     scene.node.eval(PERMIT.format(vhost=binary(scene.vhost), what=binary(what)))
@@ -165,6 +188,15 @@ ROWS = (
         doing(SENDING),
         Limits(recover_s=REFUSED_S + 1),
         proxied=True,
+    ),
+    Row(
+        'B11',
+        'credentials rotated while running',
+        credentials_rotated,
+        doing(SENDING),
+        Limits(recover_s=REFUSED_S + 1),
+        proxied=True,
+        quick=False,
     ),
     Row('B9a', 'wrong password at start', wrong_password),
 )

@@ -41,7 +41,7 @@ def silence(scene: Scene, way: str, mode: str, intervals: float) -> None:
         limit_s = intervals * scene.service.heartbeat_s + SLACK_S
         scene.until('a new connection is tried', lambda: scene.proxy.accepted() > before, limit_s)
 
-    under_load(scene, fault, scene.proxy_passes)
+    under_load(scene, fault, scene.proxy.set)
 
 
 def unnoticed(scene: Scene, **state: dict[str, object]) -> None:
@@ -50,7 +50,37 @@ def unnoticed(scene: Scene, **state: dict[str, object]) -> None:
     before = scene.proxy.set(**state)
     scene.wait_finished(scene.publisher.send(60), 60)
     scene.check('no reconnect', scene.proxy.accepted() == before)
-    scene.proxy_passes()
+    scene.proxy.set()
+
+
+def name_unknown(scene: Scene) -> None:
+    """The broker's name is unknown for a while, at start and again later."""
+    hosts = scene.folder / 'hosts'
+    hosts.touch()
+    program = scene.start(ready=False, hosts=hosts, uri=scene.uri.replace('127.0.0.1', 'broker.test'))
+    scene.hold(4)
+    scene.check('the service waits', program.running)
+    told = program.output.count('broker.test')
+    scene.check(f'a line for each connection, not one for each try; found {told}', told <= 4)
+    hosts.write_text('127.0.0.1 broker.test\n')
+    scene.heal()
+    scene.wait_ready(program)
+    scene.publisher.send(AFTER)
+    scene.settle()
+    hosts.write_text('')
+    scene.proxy.set(now='rst')
+    scene.hold(2)
+    hosts.write_text('127.0.0.1 broker.test\n')
+    scene.publisher.send(AFTER)
+
+
+def narrow(scene: Scene) -> None:
+    """64 kbit/s: slow, but while bytes flow nobody is taken for dead."""
+    scene.start()
+    before = scene.proxy.set(down={'mode': 'rate', 'bytes_per_second': 8000})
+    scene.wait_finished(scene.publisher.send(8, filler='x' * 10_000), 60)
+    scene.check('no reconnect', scene.proxy.accepted() == before)
+    scene.proxy.set()
 
 
 def unreachable(scene: Scene) -> None:
@@ -60,7 +90,7 @@ def unreachable(scene: Scene) -> None:
     scene.until('it tries', lambda: scene.proxy.accepted() > 0)
     before = scene.proxy.set(accept='tarpit')
     scene.until('it gives up and tries again, twice', lambda: scene.proxy.accepted() > before + 2, 8)
-    scene.proxy_passes()
+    scene.proxy.set()
     scene.heal()
     scene.wait_ready(program)
     scene.publisher.send(AFTER)
@@ -97,6 +127,8 @@ ROWS = (
         doing('time.sleep(0.002)', prefetch=20),
         proxied=True,
     ),
+    Row('N14', 'DNS failure, then back', name_unknown, proxied=True, quick=False),
+    Row('N8', '64 kbit/s', narrow, doing('', prefetch=8), proxied=True, quick=False),
     Row(
         'N9',
         'writes of 1 to 3 bytes',

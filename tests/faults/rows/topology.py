@@ -66,6 +66,20 @@ def unroutable(scene: Scene) -> None:
         scene.fail_for('target', *names)
 
 
+def dead_queue_deleted(scene: Scene) -> None:
+    """The queue of dead letters is deleted: it is declared again, or the message stays."""
+    scene.start()
+    for _ in range(3):
+        scene.publisher.send(10)
+        scene.fail_for('target', *scene.publisher.send(1, unroutable=True))
+        scene.settle()
+        scene.remains.read()  # what is dead by now would go with its queue
+        dead = [name for name in scene.queues() if scene.cell.framework.is_dead(name)]
+        with scene.client() as client:
+            for name in dead:
+                client.delete_queue(name)
+
+
 def cut_inside_targets(scene: Scene, cuts: int) -> None:
     """Links die while targets run, which publish afterwards; their outputs come before their acks."""
 
@@ -125,6 +139,7 @@ ROWS = (
     Row('Q2', 'exchange deleted', exchange_deleted, doing(SENDING)),
     Row('Q4', 'queue declared with other arguments', declared_otherwise),
     Row('Q5', 'unroutable', unroutable, doing(UNROUTABLE)),
+    Row('Q10', 'dead queue deleted', dead_queue_deleted, doing(UNROUTABLE), quick=False),
     Row('Q8', 'publishes from 100 greenlets or threads', publishes_in_flight, doing(IN_FLIGHT)),
     Row(
         'Q9',
