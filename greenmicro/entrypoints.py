@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from greenmicro import codecs
+from greenmicro.delays import step_ms
 from greenmicro.messages import EMPTY, Failure, Message, Outcome, Settlement
 from greenmicro.retry import Retry
 from greenmicro.routes import Route
@@ -164,9 +165,10 @@ class Entrypoint:
         settlement = self.route.settlement(message, outcome, settings, self.retries)
         failure = outcome.failure
         if failure is not None and settlement is Settlement.RETRY:
-            failure = failure._replace(delay_s=self.route.delay_s(message, failure, settings))
+            delay_s = self.route.delay_s(message, failure, settings)
+            failure = failure._replace(delay_s=delay_s)
             outcome = Outcome.failed(failure)
-            self._log_retry(message, failure)
+            self._log_retry(message, failure, delay_s)
         elif failure is not None:
             self._log_failure(message, settlement, failure)
         try:
@@ -175,15 +177,15 @@ class Entrypoint:
             # The user's own code; what runs beside and after this message must not feel it.
             logger.exception('%s: %r could not be settled', self.name, message)
 
-    def _log_retry(self, message: Message, failure: Failure) -> None:
+    def _log_retry(self, message: Message, failure: Failure, delay_s: float) -> None:
         # Without the traceback, which the last attempt logs: a storm of retries must not flood the log.
         logger.warning(
-            '%s: %r failed (%s), attempt %d, again in %.1f s: %s',
+            '%s: %r failed (%s), attempt %d, again in %g s: %s',
             self.name,
             message,
             failure.reason,
             message.attempt,
-            failure.delay_s,
+            step_ms(delay_s) / 1000,
             failure.error,
         )
 

@@ -31,7 +31,7 @@ class RetryLater(Exception):  # noqa: N818  # a signal; nothing went wrong
     def __init__(self, delay_s: float) -> None:
         if fault := delay_fault('RetryLater: delay_s', delay_s):
             raise ValueError(fault)
-        super().__init__(f'again in {delay_s:g} s')
+        super().__init__(f'RetryLater({delay_s:g})')
         self.delay_s = float(delay_s)
 
 

@@ -129,7 +129,7 @@ def test_a_failure_is_logged_with_its_traceback(
 
 
 def test_a_retry_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    """Without its traceback, and `settle` is told of the delay that the route decided."""
+    """With the delay rounded up, without its traceback; `settle` is told what the route has decided."""
     entrypoint = Recorder(Route('tasks.run', retry=Retry(2, initial_delay_s=3, jitter=0)))
     entrypoint.retries = True
     entrypoint.finished(message(), FAILED)
@@ -139,7 +139,7 @@ def test_a_retry_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
     assert outcome.failure.delay_s == 3
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    told = 'failed (target error), attempt 1, again in 3.0 s: builtins.ValueError: v'
+    told = 'failed (target error), attempt 1, again in 5 s: builtins.ValueError: v'
     assert record.getMessage().endswith(told)
 
 

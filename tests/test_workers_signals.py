@@ -76,8 +76,8 @@ def test_retry_later_says_when_from_wherever_it_is_raised(signal: RetryLater, wh
         'leaving': worker(nothing, dependencies={'broken': Broken(signal, late=True)}),
     }[where]
     failure = failure_of(built.run(message()))
-    assert (failure.reason, failure.error, failure.delay_s) == ('retry later', 'again in 7 s', 7.0)
-    assert 'again in 7 s' in failure.traceback
+    assert (failure.reason, failure.error, failure.delay_s) == ('retry later', 'RetryLater(7)', 7.0)
+    assert 'RetryLater(7)' in failure.traceback
 
 
 def test_reject_says_why() -> None:

@@ -112,7 +112,7 @@ EXPECTED = {
     'given_up': (1, 'target error', 'PermissionError: no'),
     'not_covered': (1, 'target error', "KeyError: 'other'"),
     'later': (3, None, ''),
-    'never': (2, 'retry later', 'again in 0.1 s'),
+    'never': (2, 'retry later', 'RetryLater(0.1)'),
     'rejected': (1, 'rejected', 'no such customer'),
     'delaying': (1, None, ''),
 }

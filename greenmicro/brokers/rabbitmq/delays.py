@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,11 @@ from greenmicro.messages import Publication
 #: How old a quorum queue has to be, in seconds, before anything is entrusted to it: RabbitMQ 3.10, killed
 #: (-9), forgets those that were declared in the last 0.9 s, together with what it had confirmed into them.
 SETTLED_S = 1.0
+#: How old, in seconds, what is known of an event's way out of its delay may be. Who deletes its exchange
+#: takes our binding along, and no publish into the delay would tell.
+BOUND_S = 5.0
+#: How long to wait, in seconds, for a lost connection to be noticed and made anew.
+POLL_S = 0.02
 
 
 class Delays:
@@ -34,7 +40,8 @@ class Delays:
         self._publisher = publisher
         self._confirm_timeout_s = confirm_timeout_s
         self._exchanges: dict[str, Exchange] = {}
-        self._declared: dict[str, Connection] = {}
+        # When, by the monotonic clock, and on which connection each was declared last.
+        self._declared: dict[str, tuple[Connection, float]] = {}
         self._errands: dict[str, Any] = {}
 
     def declare(self, exchange: Exchange) -> None:
@@ -58,19 +65,36 @@ class Delays:
             self._publisher.publish(held)
 
     def _see_to(self, delay: Delay) -> None:
-        """Have a delay declared on the present connection."""
+        """Have a delay declared on the present connection, or on the next one if it is lost meanwhile."""
+        deadline = time.monotonic() + self._confirm_timeout_s
         name = delay.exchange.name
-        self._publisher.ready.wait(self._confirm_timeout_s)
-        connection = self._publisher.connection
-        # Where there is none, publishing says why.
-        if connection is None or self._declared.get(name) is connection:
-            return
-        # Once for all who wait for it, and in a greenlet that no target's time limit ends half-way.
+        while True:
+            self._publisher.ready.wait(max(0.0, deadline - time.monotonic()))
+            connection = self._publisher.connection
+            if connection is None:
+                return  # publishing says why
+            known = self._declared.get(name)
+            if known is not None and known[0] is connection:
+                if delay.due is not None and time.monotonic() - known[1] > BOUND_S:
+                    self._errand(connection, delay)
+                return
+            error = self._errand(connection, delay).get()
+            if error is None:
+                return
+            if not isinstance(error, UnavailableError) or time.monotonic() > deadline:
+                raise error
+            gevent.sleep(POLL_S)
+
+    def _errand(self, connection: Connection, delay: Delay) -> Any:
+        """Begin to declare a delay, unless that is under way.
+
+        Once for all who wait for it, and in a greenlet that no target's time limit ends half-way.
+        """
+        name = delay.exchange.name
         errand = self._errands.get(name)
         if errand is None or errand.dead:
             errand = self._errands[name] = gevent.spawn(self._declare, connection, delay)
-        if (error := errand.get()) is not None:
-            raise error
+        return errand
 
     def _declare(self, connection: Connection, delay: Delay) -> PublishError | None:
         """Declare a delay; return why it could not be, since gevent would print what is raised."""
@@ -79,12 +103,13 @@ class Delays:
             is_new = not _exists(connection, delay.queue)
             run_errand(connection, lambda channel: self._declare_on(channel, delay))
         except BrokerError as error:
+            self._declared.pop(name, None)
             return RefusedError(f'{name} cannot be declared: {error}')
         except UnavailableError as error:
             return error
         if is_new:
             gevent.sleep(SETTLED_S)
-        self._declared[name] = connection
+        self._declared[name] = connection, time.monotonic()
         return None
 
     def _declare_on(self, channel: Any, delay: Delay) -> None:

@@ -30,6 +30,8 @@ from greenmicro.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+#: Who wakes so many seconds after its deadline was kept from it by a target that blocked the hub.
+BLOCKED_FROM_S = 0.1
 ALARM = 'the broker accepts no messages: a resource alarm'
 
 
@@ -203,6 +205,10 @@ class Publisher(ChannelOwner):
         del frames  # they are the writer's; kept here they would be there until the confirm
         # Not get(timeout): it raises what the caller's own gevent.Timeout would raise too.
         flight.landed.wait(max(0.0, deadline - time.monotonic()))
+        late_s = time.monotonic() - deadline
+        if late_s > BLOCKED_FROM_S and not flight.landed.ready():
+            # A target has blocked the hub: the confirm may be here, unread, or the message not yet written.
+            flight.landed.wait(min(late_s, limit_s))
         if not flight.landed.ready():
             why = f' ({ALARM})' if self._link.blocked else ''
             raise UnconfirmedError(f'no confirm within {limit_s:g} s{why}; the message may have arrived')

@@ -1,16 +1,18 @@
-"""The broker killed, restarted and frozen under load: nothing is lost, and it goes on within 2 s."""
+"""The broker killed, frozen, full, or of another mind: nothing is lost, and it goes on as soon as it can."""
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gevent
 import pytest
 
-from greenmicro.errors import PublishError
+from greenmicro.errors import BrokerError, PublishError
 from greenmicro.messages import Message
+from tests.brokers.rabbitmq.faults import close_connections
 from tests.brokers.sides import EVENTS, Inbox, Side, event
 from tests.support.amqp_client import Client
+from tests.support.erlang import binary
 from tests.support.rabbitmq import Node
 
 #: How many publishes are in flight at once; when the connection is lost each may arrive twice.
@@ -117,3 +119,112 @@ def test_a_broker_that_is_frozen_and_goes_on(node: Node) -> None:
         client.wait_for_counts('q', consumers=1)
     load.end(node)
     assert load.repeats <= IN_FLIGHT
+
+
+def test_connections_that_the_broker_closes(node: Node) -> None:
+    """By an operator's hand, under load: it goes on at once, and what runs twice was sent twice."""
+    load = Load(node)
+    load.wait_finished(100, 10)
+    assert close_connections(node, 'shop') == 2
+    load.wait_finished(20, 2)
+    load.wait_finished(100, 10)
+    load.end(node)
+    assert load.repeats <= IN_FLIGHT
+
+
+ALARMS = {
+    'memory': (
+        'vm_memory_monitor:set_vm_memory_high_watermark({absolute, 1}).',
+        'vm_memory_monitor:set_vm_memory_high_watermark({absolute, 1000000000}).',
+    ),
+    'disk': (
+        'rabbit_disk_monitor:set_disk_free_limit("99999GB").',
+        'rabbit_disk_monitor:set_disk_free_limit("50MB").',
+    ),
+}
+
+
+@pytest.mark.parametrize('alarm', ALARMS)
+def test_a_resource_alarm(node: Node, alarm: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What is there is consumed all the same, no connection is given up, publishing goes on within 1 s."""
+    raise_it, clear_it = ALARMS[alarm]
+    side = Side(node.uri(), HEARTBEAT_S=1, CONFIRM_TIMEOUT_S=20)
+    side.broker.declare(EVENTS)
+    inbox = side.subscribe('q', prefetch=1)
+    side.start_ready()
+    for _ in range(10):
+        side.broker.publish(event(b'before'))
+    node.eval(raise_it)
+    publishing = gevent.spawn(side.broker.publish, event(b'meanwhile'))
+    link = side.broker._publisher._link  # type: ignore[attr-defined]
+    try:
+        wait_until(lambda: link.blocked)
+        began = time.monotonic()
+        waiting = gevent.spawn(side.broker.publish, event(b'after'))
+        assert inbox.take_acked(10) == [b'before'] * 10
+        wait_until(lambda: time.monotonic() - began > 3.5)  # beyond what either side bears of silence
+        assert not waiting.ready()
+    finally:
+        node.eval(clear_it)
+    cleared = time.monotonic()
+    gevent.joinall([publishing, waiting], raise_error=True)
+    assert time.monotonic() - cleared < 1
+    assert inbox.take_acked(2) == [b'meanwhile', b'after']
+    side.close()
+    assert not [line for line in caplog.messages if 'lost' in line]
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        gevent.sleep(0.01)
+
+
+@pytest.fixture
+def account(node: Node) -> Iterator[Callable[[str, str], str]]:
+    """Sets the password of an account and a pattern of what it may do, and returns its address."""
+    users = 'rabbit_auth_backend_internal'
+    node.eval(f'{users}:add_user(<<"shop">>, <<"first">>, <<"test">>).')
+
+    def change(password: str, allowed: str = '.*') -> str:
+        node.eval(f'{users}:change_password(<<"shop">>, {binary(password)}, <<"test">>).')
+        pattern = binary(allowed)
+        given = f'{pattern}, {pattern}, {pattern}'
+        node.eval(f'{users}:set_permissions(<<"shop">>, <<"/">>, {given}, <<"test">>).')
+        return node.uri().replace('guest:guest', f'shop:{password}')
+
+    yield change
+    node.eval(f'{users}:delete_user(<<"shop">>, <<"test">>).')
+
+
+def test_a_password_that_is_changed_while_we_run(
+    node: Node, account: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is tried every 5 s, with a line for each connection, and goes on when it is accepted again."""
+    side = Side(account('first'), CONFIRM_TIMEOUT_S=10)
+    inbox = side.subscribe('q')
+    side.start_ready()
+    account('second')
+    close_connections(node, 'shop')
+    wait_until(lambda: len([line for line in caplog.messages if 'refused at' in line]) == 2)
+    assert not [line for line in caplog.messages if 'first' in line]
+    account('first')
+    accepted = time.monotonic()
+    side.broker.publish(event(b'x'))
+    inbox.ack(inbox.next())
+    assert time.monotonic() - accepted < 6
+    assert node.log.count("user 'shop' - invalid credentials") <= 4
+    side.close()
+    assert side.fatal.empty()
+
+
+def test_an_account_that_may_not(account: Callable[..., str]) -> None:
+    """It ends the start, with what it may not."""
+    side = Side(account('first', '^$'))
+    side.subscribe('q')
+    side.start()
+    error = side.fatal.get(timeout=10)
+    assert isinstance(error, BrokerError)
+    assert "refused for user 'shop'" in str(error)
+    side.close()

@@ -172,19 +172,59 @@ def test_a_delayed_event_that_is_refused_is_an_error(amqp_client: Client, new_si
     side.broker.publish(event(mandatory=False))
 
 
-def test_a_deleted_event_exchange_is_bound_again(amqp_client: Client, listen: Listen) -> None:
-    """When the channel that it took along is there again."""
+def test_an_event_exchange_that_was_deleted_is_bound_again(
+    amqp_client: Client, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though no publish into the delay tells of it; what is due after that arrives."""
+    monkeypatch.setattr(delays, 'BOUND_S', 0.0)
     inbox = listen('work')
     broker = inbox.side.broker
     broker.declare(EVENTS)
-    later = event(b'1', mandatory=False)._replace(delay_s=0.1)
-    broker.publish(later)
-    inbox.ack(inbox.next())
-    amqp_client.channel.exchange_delete('greenmicro.delay.100.shop.events')
-    amqp_client.channel.exchange_delete(EVENTS.name)
-    broker.publish(later)
-    amqp_client.bind('work', EVENTS.name, 'order')
+    broker.publish(event(b'1', mandatory=False)._replace(delay_s=0.1))
     assert inbox.take_acked(1) == [b'1']
+    amqp_client.channel.exchange_delete(EVENTS.name)
+    amqp_client.declare_exchange(EVENTS.name)
+    amqp_client.bind('work', EVENTS.name, 'order')
+    broker.publish(event(b'2', mandatory=False)._replace(delay_s=1.0))
+    assert inbox.take_acked(1) == [b'2']
+
+
+def test_a_connection_that_is_lost_while_a_delay_is_declared(
+    new_side: NewSide, rabbitmq: Node, monkeypatch: pytest.MonkeyPatch, amqp_client: Client
+) -> None:
+    """It is declared on the next one, within the time that a publish has."""
+    lost: list[int] = []
+    declare = delays._declare_queue
+
+    def losing(channel: Any, queue: Queue, exchange: Exchange) -> None:
+        if not lost:
+            lost.append(close_connections(rabbitmq, 'publish'))
+        declare(channel, queue, exchange)
+
+    monkeypatch.setattr(delays, '_declare_queue', losing)
+    side = new_side()
+    side.broker.declare(EVENTS)
+    side.start_ready()
+    side.broker.publish(event(mandatory=False)._replace(delay_s=10))
+    assert lost == [1]
+    amqp_client.wait_for_counts('greenmicro.delay.10000.shop.events', ready=1)
+
+
+def test_a_target_that_is_cut_short_while_a_delay_is_declared_leaves_nothing_behind(
+    new_side: NewSide, rabbitmq: Node, amqp_client: Client
+) -> None:
+    """At whatever moment: the declaration goes on, its channels are closed, and the next one publishes."""
+    side = new_side()
+    side.broker.declare(EVENTS)
+    side.start_ready()
+    for step, delay_s in enumerate((1, 2, 5, 10, 20, 30)):
+        target = gevent.spawn(side.broker.publish, event(mandatory=False)._replace(delay_s=delay_s))
+        gevent.sleep(step * 0.002)
+        target.kill()
+        side.broker.publish(event(mandatory=False)._replace(delay_s=delay_s))
+        amqp_client.wait_for_counts(f'greenmicro.delay.{delay_s}000.shop.events')
+    # The publish channel, and this test's own.
+    wait(lambda: rabbitmq.eval('length(rabbit_channel:list()).') == '2')
 
 
 @pytest.mark.parametrize('queue_type', ['classic', 'quorum'])

@@ -218,3 +218,13 @@ def test_a_name_that_does_not_resolve_for_a_while(
     known = True
     assert broker.wait_ready(5)
     broker.close(1)
+
+
+def test_a_resolver_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline of a connect holds for it too, and nobody waits for it at the end."""
+    monkeypatch.setattr(socket, 'getaddrinfo', lambda *arguments: gevent.sleep(60))
+    broker = broker_at('amqp://mq.test', CONNECT_TIMEOUT_S=0.05, CONFIRM_TIMEOUT_S=0.2)
+    broker.start(pytest.fail)
+    with pytest.raises(UnavailableError):
+        broker.publish(event())
+    assert ends_in(1, lambda: broker.close(5))

@@ -5,14 +5,15 @@ import os
 import resource
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import gevent
 import pytest
 
+from greenmicro.errors import UnconfirmedError
 from greenmicro.messages import Message
-from tests.brokers.sides import EVENTS, Inbox, Side
+from tests.brokers.sides import EVENTS, Inbox, Side, event
 from tests.support.amqp_client import Client
 from tests.support.proxy import Proxy
 from tests.support.rabbitmq import Node
@@ -29,9 +30,8 @@ class Work:
 
     def __init__(self, uri: str, proxy: Proxy) -> None:
         path = urlsplit(uri).path
-        self.side = Side(
-            f'amqp://guest:guest@127.0.0.1:{proxy.port}{path}', HEARTBEAT_S=1, CONNECT_TIMEOUT_S=1
-        )
+        self.uri = f'amqp://guest:guest@127.0.0.1:{proxy.port}{path}'
+        self.side = Side(self.uri, HEARTBEAT_S=1, CONNECT_TIMEOUT_S=1)
         self.side.broker.declare(EVENTS)
         self.inbox: Inbox = self.side.subscribe('q', prefetch=30, receive=self.receive)
         self.finished: Counter[bytes] = Counter()
@@ -84,10 +84,7 @@ def test_a_connection_that_is_lost(
     work.wait_finished(50)
     proxy.set(**fault)
     fill(amqp_client, 100, 150)
-    deadline = time.monotonic() + 5
-    while not any('consume connection: lost' in message for message in caplog.messages):
-        assert time.monotonic() < deadline, 'it was not noticed'
-        gevent.sleep(0.005)
+    wait_lost(caplog, 'consume')
     healed = time.monotonic()
     proxy.set()
     work.wait_finished(150)
@@ -115,17 +112,15 @@ def test_silence_is_noticed_whatever_the_descriptor(
 ) -> None:
     """A service with a thousand sockets open, to which select() is of no use."""
     proxy.set(down={'mode': 'blackhole'})
-    deadline = time.monotonic() + 5
-    while not any('consume connection: lost (the broker was silent' in line for line in caplog.messages):
-        assert time.monotonic() < deadline, 'it was not noticed'
-        gevent.sleep(0.005)
+    wait_lost(caplog, 'consume')
+    assert any('the broker was silent' in message for message in caplog.messages)
 
 
 @pytest.mark.parametrize(
     'nuisance',
     [
         {'up': {'mode': 'slice', 'most': 3}, 'down': {'mode': 'slice', 'most': 3}},
-        {'up': {'mode': 'delay', 'seconds': 0.05}, 'down': {'mode': 'delay', 'seconds': 0.05}},
+        {'up': {'mode': 'delay', 'seconds': 0.2}, 'down': {'mode': 'delay', 'seconds': 0.2}},
         {'down': {'mode': 'rate', 'bytes_per_second': 60_000}},
     ],
     ids=['slice', 'delay', 'rate'],
@@ -147,3 +142,55 @@ def test_a_connection_that_is_slow(
     amqp_client.wait_for_counts('q', ready=0, consumers=0)
     assert set(work.finished.values()) == {1}
     assert not caplog.messages
+
+
+def wait_lost(caplog: pytest.LogCaptureFixture, name: str, timeout_s: float = 5.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not any(f'{name} connection: lost' in message for message in caplog.messages):
+        assert time.monotonic() < deadline, 'it was not noticed'
+        gevent.sleep(0.005)
+
+
+def test_a_peer_that_stops_in_the_middle_of_a_frame(
+    work: Work, proxy: Proxy, amqp_client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is noticed as any silence is, and not before: while the frame comes, however slowly, it lives."""
+    proxy.set(down={'mode': 'rate', 'bytes_per_second': 30_000})
+    amqp_client.publish(EVENTS.name, 'order', b'x' * 120_000, message_id='large')
+    connection = work.side.broker._link.connection  # type: ignore[attr-defined]
+    received = connection.transport.last_received
+    began = time.monotonic()
+    while time.monotonic() - began < 2.5:
+        gevent.sleep(0.01)
+    assert connection.transport.last_received > received + 2
+    assert not caplog.messages
+    proxy.set(down={'mode': 'blackhole'})
+    wait_lost(caplog, 'consume')
+    proxy.set()
+    work.wait_finished(1)
+    assert set(work.finished.values()) == {1}
+
+
+def test_a_peer_that_stops_reading(work: Work, proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:
+    """A publish ends at its deadline, nothing else waits for it, and close keeps its time."""
+    side = Side(work.uri, HEARTBEAT_S=20, CONFIRM_TIMEOUT_S=0.5)
+    side.start_ready()
+    proxy.set(up={'mode': 'stall'})
+    turns = 0
+    publishing = gevent.spawn(raises, UnconfirmedError, lambda: side.broker.publish(event(bytes(20_000_000))))
+    began = time.monotonic()
+    while not publishing.ready():
+        turns += 1
+        gevent.sleep(0.005)
+    publishing.get()
+    assert time.monotonic() - began < 2
+    assert turns > 10
+    began = time.monotonic()
+    side.broker.close(0.5)
+    assert time.monotonic() - began < 3
+    assert not caplog.messages
+
+
+def raises(kind: type[Exception], call: Callable[[], None]) -> None:
+    with pytest.raises(kind):
+        call()
