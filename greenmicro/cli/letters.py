@@ -13,8 +13,9 @@ from greenmicro.messages import ATTEMPT_HEADER, Publication
 
 #: Has the property bytes of a message that could not be read.
 UNREADABLE = 'greenmicro.properties'
-#: Of ours only these go back: the consumer restores exchange and routing key from them.
-_KEPT = (ORIGIN_EXCHANGE, ORIGIN_ROUTING_KEY)
+#: Of ours only these go back: the consumer restores exchange and routing key from the first two; by the time
+#: of its death it can tell the message from itself before, whose ack may have been lost.
+_KEPT = (ORIGIN_EXCHANGE, ORIGIN_ROUTING_KEY, 'greenmicro.time')
 #: Nor is, to work, what tells of how it died: the broker drops what it takes for going in circles.
 _OF_DEATH = ('greenmicro.', 'x-death', 'x-first-death-', 'x-last-death-')
 

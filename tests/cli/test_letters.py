@@ -31,10 +31,11 @@ def test_what_a_letter_of_ours_says() -> None:
 
 
 def test_how_it_goes_back() -> None:
-    """As it was sent: without what we wrote on it, but for what the consumer restores its names from."""
-    back = letter(
+    """As it was sent: without what we wrote on it, but for its names, and what tells it from before."""
+    dead = letter(
         headers={'CC': ['elsewhere'], 'x-death': [{}], 'x-first-death-queue': 'x', 'greeting': 'hi'}
-    ).back()
+    )
+    back = dead.back()
     assert (back.exchange, back.routing_key, back.mandatory) == ('', WORK, True)
     assert back.body == b'{"id": 1}'
     assert back.headers == {
@@ -42,6 +43,7 @@ def test_how_it_goes_back() -> None:
         'greeting': 'hi',
         'greenmicro.origin_exchange': 'shop.events',
         'greenmicro.origin_routing_key': 'placed',
+        'greenmicro.time': dead.headers['greenmicro.time'],
     }
     assert back.properties == {'message_id': '1', 'content_type': 'application/json', 'delivery_mode': 2}
 

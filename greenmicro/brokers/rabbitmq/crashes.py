@@ -83,7 +83,7 @@ class Suspicion:
         crashes = message.crashes
         alone = message.headers.get(ALONE_HEADER) is True
         if suspect and crashes < self._last:
-            charge = _charge(message)
+            charge = self._charge(message)
             if not charge:
                 return RUN
             crashes = min(crashes + charge, self._last)
@@ -93,6 +93,15 @@ class Suspicion:
         if suspect and alone:
             return Verdict(Fate.BURY, _letter(message), crashes + 1)
         return self._give_last_chance(message, alone)
+
+    def _charge(self, message: Message) -> int:
+        """Say how many crashes a suspect is to be counted."""
+        came_back = message.headers.get('x-delivery-count')
+        # A quorum queue goes on counting by itself. So the first time, a mere stop as a rule, the message may
+        # keep its place; it is counted together with the second.
+        if message.crashes or self._last == 1 or not isinstance(came_back, int):
+            return 1
+        return 0 if came_back < 2 else 2
 
     def _give_last_chance(self, message: Message, alone: bool) -> Verdict:
         free = self._alone is None or not self._holds(self._alone)
@@ -106,16 +115,6 @@ class Suspicion:
             self._expected_until = self._clock() + MARKED_S
             return Verdict(Fate.MOVE, moved(message, {ALONE_HEADER: True}), message.crashes)
         return Verdict(Fate.WAIT, moved(message), message.crashes)
-
-
-def _charge(message: Message) -> int:
-    """Say how many crashes a suspect is to be counted."""
-    came_back = message.headers.get('x-delivery-count')
-    # A quorum queue goes on counting by itself. So the first time, a mere stop as a rule, the message
-    # may keep its place; it is counted together with the second.
-    if message.crashes or not isinstance(came_back, int):
-        return 1
-    return 0 if came_back < 2 else 2
 
 
 def moved(message: Message, marks: Mapping[str, Any] | None = None) -> Publication:

@@ -46,9 +46,12 @@ def lose_connection(node: Node, inbox: Inbox) -> None:
     wait(ready.is_set)
 
 
-def test_a_deleted_queue_is_declared_bound_and_consumed_again(amqp_client: Client, listen: Listen) -> None:
-    """What comes after it arrives; what was running settles nothing."""
-    inbox = listen('q')
+@pytest.mark.parametrize('queue_type', ['classic', 'quorum'])
+def test_a_deleted_queue_is_declared_bound_and_consumed_again(
+    amqp_client: Client, listen: Listen, queue_type: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What comes after it arrives; what was running settles nothing; the log says so."""
+    inbox = listen(queue_of_type('q', queue_type))
     amqp_client.publish(EVENTS.name, 'order', 1)
     lost = inbox.next()
     amqp_client.delete_queue('q')
@@ -58,6 +61,8 @@ def test_a_deleted_queue_is_declared_bound_and_consumed_again(amqp_client: Clien
     new = inbox.next()
     inbox.ack(lost, new)
     assert new.body == b'2'
+    warned = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len([line for line in warned if 'was the queue deleted?' in line]) == 1
     inbox.side.stop()
     inbox.side.close()
     amqp_client.wait_for_counts('q', ready=0, consumers=0)
@@ -176,8 +181,9 @@ def test_acks_right_before_close_arrive(
     assert rabbitmq.queues(vhost)['q'] == (0, 0, 0)
 
 
+@pytest.mark.parametrize('queue_type', ['classic', 'quorum'])
 def test_the_brokers_ack_timeout_ends_one_channel_only(
-    rabbitmq: Node, amqp_client: Client, new_side: NewSide, vhost: str
+    rabbitmq: Node, amqp_client: Client, new_side: NewSide, vhost: str, queue_type: str
 ) -> None:
     """The message that took too long settles its redelivery; the other consumer notices nothing."""
     rabbitmq.eval(
@@ -186,7 +192,7 @@ def test_the_brokers_ack_timeout_ends_one_channel_only(
     )
     try:
         side = new_side()
-        slow, other = side.subscribe('slow'), side.subscribe('other')
+        slow, other = side.subscribe(queue_of_type('slow', queue_type)), side.subscribe('other')
         side.start_ready()
         amqp_client.publish('', 'slow', 1, message_id='m')
         message = slow.next()

@@ -61,6 +61,12 @@ def test_a_quorum_queue_counts_the_first_time_itself(came_back: int, crashes: in
     assert verdict.crashes == crashes
 
 
+def test_with_a_limit_of_two_the_first_time_counts_on_a_quorum_queue() -> None:
+    """There is none to spare."""
+    verdict = Held(2).judge(True, **{'x-delivery-count': 1})
+    assert (verdict.fate, verdict.crashes) == (Fate.MOVE, 1)
+
+
 def test_the_last_chance_is_given_to_one_at_a_time() -> None:
     """It is marked first; the others wait until it is settled."""
     held = Held()
