@@ -30,9 +30,8 @@ class Window:
     def __init__(self) -> None:
         self.flights = Flights()
         self._groups: Counter[int] = Counter()  # the sizes of groups: how many suspects fly in such a one
-        self._lines: dict[
-            int, dict[Event, None]
-        ] = {}  # by the size of the group, 0 for those that are in none
+        # By the size of the group, 0 for those that are in none.
+        self._lines: dict[int, dict[Event, None]] = {}
 
     @property
     def most(self) -> int:
