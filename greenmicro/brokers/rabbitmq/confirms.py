@@ -16,13 +16,13 @@ class LostError(Exception):
 
     Args:
         error: What it was lost by.
-        alone: Whether nothing else was in flight.
+        count: How many were in flight.
     """
 
-    def __init__(self, error: Exception, alone: bool) -> None:
+    def __init__(self, error: Exception, count: int) -> None:
         super().__init__(str(error))
         self.error = error
-        self.alone = alone
+        self.count = count
 
     @property
     def by_message(self) -> bool:
@@ -104,7 +104,7 @@ class Flights:
         """Tell all that are in flight that the channel is lost."""
         flights, self._by_tag, self.bytes = self._by_tag, {}, 0
         for flight in flights.values():
-            flight.landed.set_exception(LostError(error, alone=len(flights) == 1))
+            flight.landed.set_exception(LostError(error, len(flights)))
 
     def _land(self, tag: int, accepted: bool) -> None:
         flight = self._by_tag.pop(tag, None)

@@ -192,9 +192,9 @@ class Publisher(ChannelOwner):
         deadline = time.monotonic() + limit_s
         send_until_taken(partial(self._send, publication, deadline, limit_s), self._window, deadline)
 
-    def _send(self, publication: Publication, deadline: float, limit_s: float) -> None:
+    def _send(self, publication: Publication, deadline: float, limit_s: float, group: int) -> None:
         try:
-            self._wait_for_room(deadline)
+            self._wait_for_room(deadline, group)
             # No switch from here to the write: the broker counts publishes as they are written.
             connection = self._connection
             frames = pack_publication(self._channel_id, publication, connection.frame_max)
@@ -214,7 +214,7 @@ class Publisher(ChannelOwner):
             raise UnconfirmedError(f'no confirm within {limit_s:g} s{why}; the message may have arrived')
         flight.landed.get()
 
-    def _wait_for_room(self, deadline: float) -> None:
+    def _wait_for_room(self, deadline: float, group: int) -> None:
         while True:
             if self._closed:
                 raise StoppingError('the service has stopped; the message was not sent')
@@ -229,7 +229,7 @@ class Publisher(ChannelOwner):
                     raise BlockedError(f'{ALARM}; the message was not sent')
             elif self._window.open:
                 return
-            elif not self._window.wait(left_s) and not self._link.blocked:
+            elif not self._window.wait(left_s, group) and not self._link.blocked:
                 raise UnavailableError('too many messages wait for their confirm; the message was not sent')
 
     def declare_queue(self, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
+from math import isqrt
 
 import gevent
 from amqp.exceptions import NotFound
@@ -19,8 +20,12 @@ from greenmicro.errors import RefusedError, StoppingError, UnavailableError, Unc
 NACK_TRIES = 3
 NACK_DELAY_S = 0.2
 
-#: Sends once and waits for the broker's answer.
-Send = Callable[[], None]
+#: With fewer in flight each is at once sent again alone, when one of them made the broker close the channel.
+#: Of 10,000 that would take as many round trips; in groups of 100 first it takes 200.
+FEW = 32
+
+#: Sends once and waits for the broker's answer; with how many in flight at most, 0 for no such limit.
+Send = Callable[[int], None]
 
 
 def send_until_taken(send: Send, window: Window, deadline: float) -> None:
@@ -51,15 +56,16 @@ def send_until_answered(send: Send, window: Window) -> None:
     """Send; and again what may not have arrived, with the same message_id, so that a consumer can tell.
 
     After a lost connection it is sent once more. When the broker closed the channel because of a message,
-    and more than one was in flight, each is sent again alone: so the one that it was finds itself refused,
-    and takes no other along.
+    and more than one was in flight, each is sent again, of many in smaller groups, and in the end alone: so
+    the one that it was finds itself refused, and takes no other along.
     """
     lost: LostError | None = None
-    suspected = reconnected = False
+    reconnected = False
+    group = 0
     try:
         while True:
             try:
-                send()
+                send(group)
             except LostError as error:
                 lost = error
                 if not error.by_message:
@@ -69,11 +75,12 @@ def send_until_answered(send: Send, window: Window) -> None:
                         ) from None
                     reconnected = True
                 # An exchange that was missing may be one of ours, and there again by then.
-                elif error.alone and (suspected or not isinstance(error.error, NotFound)):
+                elif error.count == 1 and (group or not isinstance(error.error, NotFound)):
                     raise RefusedError(f'the broker refused the message: {error}') from None
-                elif not suspected:
-                    suspected = True
-                    window.suspects += 1
+                else:
+                    smaller = 1 if group or error.count < FEW else isqrt(error.count)
+                    window.suspect(smaller, instead_of=group)
+                    group = smaller
             except (UnavailableError, StoppingError) as error:
                 if lost is None:
                     raise
@@ -83,5 +90,5 @@ def send_until_answered(send: Send, window: Window) -> None:
             else:
                 return
     finally:
-        window.suspects -= suspected
+        window.suspect(0, instead_of=group)
         window.let_in()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from gevent.event import Event
 
 from greenmicro.brokers.rabbitmq.confirms import Flights
@@ -18,41 +20,59 @@ class Window:
     They are woken one at a time: were all of 10,000 woken at each confirm, a second would become minutes.
     So whoever was woken calls `let_in` in turn, whether it flies or not.
 
+    Some are suspected of making the broker close the channel, and fly in a group, or alone. While there are
+    any, nobody flies in a larger one; and those of the smallest go first, since all others wait for them.
+
     Attributes:
         flights: What is in flight on the present channel.
-        suspects: How many of those that want to fly are suspected of making the broker close the channel;
-            while there are any, each publish flies alone.
     """
 
     def __init__(self) -> None:
         self.flights = Flights()
-        self.suspects = 0
-        self._line: dict[Event, None] = {}
+        self._groups: Counter[int] = Counter()  # the sizes of groups: how many suspects fly in such a one
+        # By the size of the group, 0 for those that are in none.
+        self._lines: dict[int, dict[Event, None]] = {}
+
+    @property
+    def most(self) -> int:
+        """How many may be in flight now."""
+        return min(self._groups, default=WINDOW)
 
     @property
     def open(self) -> bool:
         """Whether there is room for one more."""
-        most = 1 if self.suspects else WINDOW
-        return len(self.flights) < most and self.flights.bytes < WINDOW_BYTES
+        return len(self.flights) < self.most and self.flights.bytes < WINDOW_BYTES
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait in line, behind those who came before; return whether the own turn came in time."""
+    def suspect(self, group: int, instead_of: int) -> None:
+        """Count one that wants to fly in another group than before; 0 is none."""
+        if group:
+            self._groups[group] += 1
+        if instead_of:
+            self._groups[instead_of] -= 1
+            self._groups += Counter()  # those of 0 are dropped
+
+    def wait(self, timeout_s: float, group: int) -> bool:
+        """Wait in line, behind those of the same group; return whether the own turn came in time."""
         turn = Event()
-        self._line[turn] = None
+        line = self._lines.setdefault(group, {})
+        line[turn] = None
         try:
             return turn.wait(timeout_s)
         finally:
-            self._line.pop(turn, None)
+            line.pop(turn, None)
 
     def let_in(self) -> None:
         """Wake the next one in line if there is room."""
-        if self._line and self.open:
-            turn = next(iter(self._line))
-            del self._line[turn]
+        lines = [group for group, line in self._lines.items() if line]
+        if lines and self.open:
+            line = self._lines[min(lines, key=lambda group: group or WINDOW)]
+            turn = next(iter(line))
+            del line[turn]
             turn.set()
 
     def let_all_in(self) -> None:
         """Wake everybody: there is nothing more to wait for."""
-        line, self._line = self._line, {}
-        for turn in line:
-            turn.set()
+        for line in self._lines.values():
+            for turn in line:
+                turn.set()
+            line.clear()

@@ -98,9 +98,9 @@ def test_a_lost_channel_is_told_to_all_in_flight() -> None:
         error = flight.landed.exception
         assert isinstance(error, LostError)
         assert error.by_message
-        assert not error.alone
+        assert error.count == 2
     assert len(flights) == 0
     third = flights.add(publication())
     flights.lose(NotFound('no exchange'))
     assert isinstance(third.landed.exception, LostError)
-    assert third.landed.exception.alone
+    assert third.landed.exception.count == 1

@@ -179,15 +179,15 @@ def test_late_confirms(new_side: Callable[..., Side], uri: str, proxy: Proxy, am
 def test_a_message_that_closes_the_channel_among_many(
     new_side: Callable[..., Side], amqp_client: Client
 ) -> None:
-    """It alone is refused, the others arrive well within their deadline, each at most twice."""
+    """It alone is refused, the others arrive; those of its group at most three times."""
     amqp_client.declare_queue('q')
-    broker = publisher(new_side())
+    broker = publisher(new_side(CONFIRM_TIMEOUT_S=30))
     publications = [to_queue('q', message_id=str(number)) for number in range(2_000)]
     publications[1_000] = to_queue('q', message_id='bad', expiration='soon')
     assert Counter(outcomes(broker, publications)) == {'confirmed': 1_999, 'RefusedError': 1}
     arrived = ids_in(amqp_client, 'q')
     assert arrived.keys() == {str(number) for number in range(2_000)} - {'1000'}
-    assert max(arrived.values()) <= 2
+    assert max(arrived.values()) <= 3
 
 
 def test_an_exchange_deleted_under_many_publishers(

@@ -7,7 +7,7 @@ from amqp.exceptions import NotFound, PreconditionFailed, RecoverableConnectionE
 
 from greenmicro.brokers.rabbitmq.confirms import LostError, NackedError
 from greenmicro.brokers.rabbitmq.tries import NACK_TRIES, send_until_taken
-from greenmicro.brokers.rabbitmq.window import Window
+from greenmicro.brokers.rabbitmq.window import WINDOW, Window
 from greenmicro.errors import (
     BlockedError,
     PublishError,
@@ -18,23 +18,24 @@ from greenmicro.errors import (
     UnroutableError,
 )
 
-GONE = LostError(RecoverableConnectionError('reset'), alone=False)
-WITH_OTHERS = LostError(PreconditionFailed('too large'), alone=False)
-BY_ITSELF = LostError(PreconditionFailed('too large'), alone=True)
-NO_EXCHANGE = LostError(NotFound('no exchange'), alone=True)
+GONE = LostError(RecoverableConnectionError('reset'), count=5)
+WITH_OTHERS = LostError(PreconditionFailed('too large'), count=5)
+BY_ITSELF = LostError(PreconditionFailed('too large'), count=1)
+NO_EXCHANGE = LostError(NotFound('no exchange'), count=1)
 NACKED = NackedError('full')
 
 
 class Sends:
-    """Answers each send as it was told, and notes how many were suspected then."""
+    """Answers each send as it was told, and notes in how large a group it was to fly."""
 
     def __init__(self, *answers: Exception | None) -> None:
         self.window = Window()
-        self.suspects: list[int] = []
+        self.groups: list[int] = []
         self._answers = iter(answers)
 
-    def __call__(self) -> None:
-        self.suspects.append(self.window.suspects)
+    def __call__(self, group: int) -> None:
+        assert self.window.most == (group or WINDOW)
+        self.groups.append(group)
         answer = next(self._answers)
         if answer is not None:
             raise answer
@@ -48,7 +49,7 @@ def outcome(sends: Sends, limit_s: float = 10.0) -> type[PublishError] | None:
         return type(error)
     finally:
         assert next(sends._answers, 'none') == 'none'
-        assert sends.window.suspects == 0
+        assert sends.window.most == WINDOW
     return None
 
 
@@ -94,7 +95,18 @@ def test_who_was_with_the_one_that_closed_the_channel(
     sends = Sends(*answers)
     assert outcome(sends) is wanted
     first = answers.index(WITH_OTHERS)
-    assert sends.suspects == [0] * (first + 1) + [1] * (len(answers) - first - 1)
+    assert sends.groups == [0] * (first + 1) + [1] * (len(answers) - first - 1)
+
+
+def test_of_many_each_flies_in_a_smaller_group_first() -> None:
+    """Then alone, if its group met the same end."""
+    many = LostError(PreconditionFailed('too large'), count=10_000)
+    group = LostError(PreconditionFailed('too large'), count=100)
+    sends = Sends(many, group, BY_ITSELF)
+    assert outcome(sends) is RefusedError
+    assert sends.groups == [0, 100, 1]
+    assert outcome(sends := Sends(many, None)) is None
+    assert sends.groups == [0, 100]
 
 
 def test_what_the_broker_does_not_take_is_tried_a_few_times() -> None:

@@ -21,7 +21,7 @@ def fly(window: Window, landed: list[int], number: int) -> None:
     """Wait for room, then fly, and let the next one in: as the publisher does."""
     try:
         while not window.open:
-            assert window.wait(10)
+            assert window.wait(10, 0)
         window.flights.add(SMALL)
         landed.append(number)
     finally:
@@ -64,13 +64,13 @@ def test_large_bodies_fill_it_sooner(window: Window, monkeypatch: pytest.MonkeyP
 
 def test_with_a_suspect_each_flies_alone(window: Window) -> None:
     flown: list[int] = []
-    window.suspects = 1
+    window.suspect(1, instead_of=0)
     flying = [gevent.spawn(fly, window, flown, number) for number in range(3)]
     gevent.idle()
     assert flown == [0]
     land(window, 1)
     assert flown == [0, 1]
-    window.suspects = 0
+    window.suspect(0, instead_of=1)
     window.let_in()
     gevent.joinall(flying, raise_error=True)
     assert flown == [0, 1, 2]
@@ -83,7 +83,7 @@ def test_one_that_gives_up_holds_nobody_up(window: Window) -> None:
     gevent.idle()
 
     def give_up() -> None:
-        assert window.wait(10)
+        assert window.wait(10, 0)
         window.let_in()
 
     flying += [gevent.spawn(give_up), gevent.spawn(fly, window, flown, 5)]
@@ -92,14 +92,42 @@ def test_one_that_gives_up_holds_nobody_up(window: Window) -> None:
     land(window, 1)
     gevent.joinall(flying[4:], raise_error=True)
     assert flown == [0, 1, 2, 5]
-    assert not window.wait(0)
+    assert not window.wait(0, 0)
 
 
 def test_all_are_woken_when_there_is_nothing_to_wait_for(window: Window) -> None:
-    window.suspects = 1
+    window.suspect(1, instead_of=0)
     window.flights.add(SMALL)
-    waiting = [gevent.spawn(window.wait, 10) for _ in range(5)]
+    waiting = [gevent.spawn(window.wait, 10, 0) for _ in range(5)]
     gevent.idle()
     window.let_all_in()
     gevent.joinall(waiting, timeout=1)
     assert [greenlet.value for greenlet in waiting] == [True] * 5
+
+
+def test_those_of_the_smallest_group_go_first(window: Window) -> None:
+    """Nobody flies in a larger one, so all others wait for them."""
+    flown: list[int] = []
+
+    def fly_in(group: int, number: int) -> None:
+        while not window.open:
+            assert window.wait(10, group)
+        window.flights.add(SMALL)
+        flown.append(number)
+
+    for group in (2, 1):
+        window.suspect(group, instead_of=0)
+    window.flights.add(SMALL)
+    flying = [gevent.spawn(fly_in, group, number) for number, group in enumerate((0, 2, 1))]
+    gevent.idle()
+    assert flown == []
+    land(window, 1)
+    assert flown == [2]
+    window.suspect(0, instead_of=1)
+    window.let_in()
+    gevent.idle()
+    assert flown == [2, 1]
+    window.suspect(0, instead_of=2)
+    window.let_in()
+    gevent.joinall(flying, raise_error=True)
+    assert flown == [2, 1, 0]
