@@ -85,7 +85,7 @@ def test_they_are_built_like_this(name: str, signature: str) -> None:
 
 
 def test_a_route_is_built_like_this() -> None:
-    """Its target first; each of the others can be named, and what failure leads to must be."""
+    """Its target first; the others can be named, and a time limit and what failure leads to must be."""
     parameters = inspect.signature(greenmicro.Route).parameters
     assert list(parameters) == [
         'target',
@@ -97,6 +97,7 @@ def test_a_route_is_built_like_this() -> None:
         'on_error',
     ]
     assert parameters['retry'].default is None
+    assert parameters['timeout_s'].default is None
     assert parameters['worker_class'].default is greenmicro.Worker
     assert parameters['on_error'].default == 'dead_letter'
 
