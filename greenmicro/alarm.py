@@ -8,7 +8,8 @@ from types import FrameType
 from typing import Any
 
 from greenmicro.limits import Limit
-from greenmicro.pipe import Kind, ServicePipe
+from greenmicro.pipe import Kind
+from greenmicro.servicepipe import ServicePipe
 from greenmicro.workers import Worker
 
 #: How long, in seconds, until it is tried again to raise where that was not possible.

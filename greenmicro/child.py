@@ -20,7 +20,8 @@ from greenmicro import targets
 from greenmicro.alarm import Alarm
 from greenmicro.errors import ConfigError
 from greenmicro.messages import SUCCEEDED, Failure, Message, Outcome, Reason
-from greenmicro.pipe import Kind, Row, ServicePipe, Setup, dumps, loads
+from greenmicro.pipe import Kind, Row, Setup, dumps, loads
+from greenmicro.servicepipe import ServicePipe
 from greenmicro.workers import Place, Worker
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""What crosses the pipe between the service and a child, and the child's end of it.
+"""What crosses the pipe between the service and a child, and how it is cut into frames.
 
 A frame is a length, a kind, a number and a payload, which is empty or a pickle. Both ends are our own
 processes: what a peer sent crosses as bytes and is never unpickled. In the parent only classes of the
@@ -8,20 +8,11 @@ standard library are unpickled (`loads_plain`), so that no child makes it import
 from __future__ import annotations
 
 import io
-import os
 import pickle
-import select
 import sys
-import threading
-from collections import deque
 from collections.abc import Callable
-from functools import partial
-from itertools import count
 from struct import Struct
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-
-from greenmicro import errors
-from greenmicro.messages import Publication
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from greenmicro.entrypoints import Entrypoint
@@ -174,161 +165,3 @@ def loads_plain(payload: bytes) -> Any:
         pickle.UnpicklingError: It holds something else than values of the standard library.
     """
     return _PlainUnpickler(io.BytesIO(payload)).load()
-
-
-class ServicePipe:
-    """The child's end: whole frames out, jobs and answers in, from any thread.
-
-    There is no thread that only reads, since a hand-over between threads costs 10 to 30 us a job: whoever
-    waits for something reads, and passes on what is for others. When the parent is gone the process ends.
-
-    A target gets here to publish. A signal handler that is to raise into it has to wait while `is_in_use`:
-    what it cut in two would be lost, and the stream with it.
-
-    Args:
-        fd: The socket's descriptor, in blocking mode.
-    """
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._frames = Frames(partial(os.read, fd))
-        self._lock = threading.Lock()
-        self._turn = threading.Condition(threading.Lock())
-        self._reading = False
-        self._jobs: deque[Frame] = deque()
-        self._ended = False
-        self._answers: dict[int, list[bytes]] = {}
-        self._numbers = count(1)
-        self._main = threading.get_ident()
-        self._in_use = False
-        self._poll = select.poll()
-        self._poll.register(fd, select.POLLIN)
-
-    def setup(self) -> Setup:
-        """Read what the parent tells first."""
-        received = self._receive()
-        assert received[0] == Kind.SETUP, received[0]
-        setup: Setup = loads(received[2])
-        return setup
-
-    def write(self, kind: int, number: int = 0, payload: bytes = b'') -> None:
-        """Write a frame; frames of several threads do not mix."""
-        data = frame(kind, number, payload)
-        with self._lock:
-            try:
-                written = os.write(self._fd, data)
-                while written < len(data):
-                    written += os.write(self._fd, memoryview(data)[written:])
-            except OSError:
-                _end()
-
-    def next_job(self) -> Frame | None:
-        """Wait for the next job; None when there will be no more."""
-        self._wait(lambda: bool(self._jobs) or self._ended)
-        return self._jobs.popleft() if self._jobs else None
-
-    def is_in_use(self) -> bool:
-        """Say whether the main thread is publishing, in a place where nothing may be raised into it."""
-        return self._in_use
-
-    def publish(self, publication: Publication) -> None:
-        """Have the parent publish; returns when the broker has confirmed.
-
-        Raises:
-            PublishError: The message is not known to be safe with the broker.
-
-        Runs in: any thread of the child.
-        """
-        if self._fd < 0:
-            raise errors.PublishError('a process that was forked by a target cannot publish')
-        try:
-            payload = dumps(tuple(publication))
-        except Exception as error:  # whatever a value's __reduce__ raises
-            raise errors.PublishError(
-                f'a header or property cannot leave the worker process: {error}'
-            ) from error
-        number = next(self._numbers)
-        answer = self._answers[number] = []
-        if threading.get_ident() == self._main:
-            self._in_use = True
-            try:
-                self._ask(number, payload, answer)
-            finally:
-                self._in_use = False
-        else:
-            self._ask(number, payload, answer)
-        if answer[0]:
-            raise _error(*loads(answer[0]))
-
-    def _ask(self, number: int, payload: bytes, answer: list[bytes]) -> None:
-        self.write(Kind.REQUEST, number, payload)
-        self._wait(lambda: bool(answer))
-
-    def leave(self) -> None:
-        """Give the pipe up in a process that was forked by a target; its parent goes on with it."""
-        os.close(self._fd)
-        self._fd = -1
-        self._frames = Frames(partial(os.read, -1))
-        # Held by a thread that does not exist here.
-        self._lock = threading.Lock()
-        self._turn = threading.Condition(threading.Lock())
-        self._reading = False
-
-    def _wait(self, is_here: Callable[[], bool]) -> None:
-        """Return when something is here, which this thread or another one has read."""
-        with self._turn:
-            while not is_here():
-                if self._reading:
-                    self._turn.wait()
-                    continue
-                self._reading = True
-                self._turn.release()
-                try:
-                    if self._in_use and threading.get_ident() == self._main:
-                        self._pause()
-                    received = self._receive()
-                finally:
-                    self._turn.acquire()
-                    self._reading = False
-                    # Also when it was for this thread: somebody has to read on.
-                    self._turn.notify_all()
-                self._sort(received)
-
-    def _pause(self) -> None:
-        """Wait until there is something to read; here a time limit may raise, since nothing is taken out."""
-        if self._frames.begun:
-            return
-        self._in_use = False
-        try:
-            self._poll.poll()
-        finally:
-            self._in_use = True
-
-    def _sort(self, received: Frame) -> None:
-        kind, number, payload = received
-        if kind == Kind.JOB:
-            self._jobs.append(received)
-        elif kind == Kind.ANSWER:
-            self._answers.pop(number).append(payload)
-        elif kind == Kind.END:
-            self._ended = True
-
-    def _receive(self) -> Frame:
-        try:
-            received = self._frames.read()
-        except OSError:
-            received = None
-        return received or _end()
-
-
-def _end() -> NoReturn:
-    """End the process, whatever its threads do: nobody is left to tell anything to."""
-    os._exit(1)
-
-
-def _error(name: str, text: str) -> Exception:
-    """Make the error that the parent met again; one that is not ours becomes a PublishError."""
-    kind = getattr(errors, name, None)
-    if isinstance(kind, type) and issubclass(kind, errors.GreenmicroError):
-        return kind(text)
-    return errors.PublishError(f'{name}: {text}')

@@ -164,9 +164,8 @@ class Worker:
         except BaseException as error:
             return Outcome.failed(self._failure(step, error))
         finally:
-            raised = limit = (
-                None  # or they, this frame and the payload keep each other until the next collection
-            )
+            # Or they, this frame and the payload keep each other until the next collection.
+            raised = limit = None
 
     def _failure(self, step: str, error: BaseException) -> Failure:
         failure = Failure.of(_reason(step, error), error)
