@@ -46,7 +46,8 @@ def main() -> int:
             with kind() as node:
                 results += played(here, node, asked)
     told = (
-        f'Seed {asked.seed}, RabbitMQ {node_version()}, CPython {platform.python_version()}, '
+        f'The {"small" if asked.quick else "full"} numbers in the modes {asked.modes or "all"}, '
+        f'seed {asked.seed}, RabbitMQ {node_version()}, CPython {platform.python_version()}, '
         f'{os.cpu_count()} cores, {len(results)} cells in {(time.monotonic() - began) / 60:.0f} min.'
     )
     report.write(asked.into, results, missing, told)
