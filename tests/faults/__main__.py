@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from tests.faults import report
+from tests.faults.cluster import Cluster
 from tests.faults.frameworks import FRAMEWORKS
 from tests.faults.play import Result, play_row
 from tests.faults.quick import runnable
@@ -38,16 +39,15 @@ def main() -> int:
     results: list[Result] = []
     began = time.monotonic()
     missing = absent()
-    with Node() as node:
-        for row in chosen(asked.rows):
-            if row.id in missing:
-                continue
-            for cells in batches(row, asked):
-                for result in play_row(row, cells, node, full=not asked.quick):
-                    results.append(result)
-                    say(result)
+    rows = [row for row in chosen(asked.rows) if row.id not in missing]
+    for kind in (Node, Cluster):
+        here = [row for row in rows if row.cluster is (kind is Cluster)]
+        if here:
+            with kind() as node:
+                results += played(here, node, asked)
     told = (
-        f'Seed {asked.seed}, RabbitMQ {node_version()}, CPython {platform.python_version()}, '
+        f'The {"small" if asked.quick else "full"} numbers in the modes {asked.modes or "all"}, '
+        f'seed {asked.seed}, RabbitMQ {node_version()}, CPython {platform.python_version()}, '
         f'{os.cpu_count()} cores, {len(results)} cells in {(time.monotonic() - began) / 60:.0f} min.'
     )
     report.write(asked.into, results, missing, told)
@@ -56,6 +56,17 @@ def main() -> int:
     failed = sum(bool(result.broken) for result in results)
     print(f'{told} {failed} failed. The report is in {asked.into}.')
     return min(failed, 1)
+
+
+def played(rows: list[Row], node: Node, asked: argparse.Namespace) -> list[Result]:
+    """Play rows on a node, each in its cells, and say how each ended."""
+    results = []
+    for row in rows:
+        for cells in batches(row, asked):
+            for result in play_row(row, cells, node, full=not asked.quick):
+                results.append(result)
+                say(result)
+    return results
 
 
 def arguments() -> argparse.Namespace:

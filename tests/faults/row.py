@@ -46,6 +46,7 @@ class Row:
         where: `thread` or `process` where it applies to one place only.
         queue_types: those on which it means something.
         own_node: whether the whole broker suffers, so that no other row may run on it meanwhile.
+        cluster: whether it is played on three nodes; the service knows all of them.
         proxied: whether the service reaches the broker through the fault proxy.
         quick: whether it belongs to the quick tier.
         needs: names of AVAILABLE without which it cannot be tried.
@@ -59,6 +60,7 @@ class Row:
     where: str | None = None
     queue_types: tuple[str, ...] = ('classic', 'quorum')
     own_node: bool = False
+    cluster: bool = False
     proxied: bool = False
     quick: bool = True
     needs: frozenset[str] = frozenset()

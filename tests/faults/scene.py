@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
+from tests.faults.cluster import Cluster
 from tests.faults.judge import Evidence, Run
 from tests.faults.publisher import Publisher
 from tests.faults.remains import OUT_QUEUE, Remains
@@ -22,6 +23,7 @@ from tests.support.rabbitmq import Node
 
 POLL_S = 0.02
 READY_S = 30.0
+NO_QUEUE = QueueCounts(-1, -1, -1)
 
 
 class Scene:
@@ -91,8 +93,6 @@ class Scene:
     ) -> None:
         self._stack.close()
 
-    # What rows do.
-
     def start(self, *, ready: bool = True, uri: str | None = None, hosts: Path | None = None) -> Program:
         """Start the service; further calls start further ones.
 
@@ -144,14 +144,16 @@ class Scene:
 
     def once(self) -> bool:
         """Whether no message that was not meant to fail has been started twice."""
-        starts = self.ledger.of('S')
-        return all(starts[name] == 1 for name in starts.keys() - self.meant_to_fail.keys())
+        starts = self.ledger.of('S').items()
+        return all(count == 1 for name, count in starts if name not in self.meant_to_fail)
 
     def bind_out(self) -> None:
         """Have what targets publish kept in a queue."""
         with self.client() as client:
             exchange = client.declare_exchange(self.cell.framework.out_exchange())
-            client.bind(client.declare_queue(OUT_QUEUE), exchange, 'out')
+            # In a cluster a classic queue is away with its node, and what is published to it then is dropped.
+            kind = {'x-queue-type': 'quorum'} if self.row.cluster else None
+            client.bind(client.declare_queue(OUT_QUEUE, arguments=kind), exchange, 'out')
 
     def let_go(self) -> None:
         """Make the file that waiting targets look for, beside the folders of the services."""
@@ -166,9 +168,10 @@ class Scene:
         for _ in range(20):
             try:
                 return self.node.queues(self.vhost)
-            except RuntimeError:
+            except RuntimeError as error:
+                failed = error
                 time.sleep(POLL_S)
-        return self.node.queues(self.vhost)
+        raise failed
 
     def dead(self) -> int:
         """How many dead letters there are."""
@@ -177,13 +180,11 @@ class Scene:
 
     def ready(self) -> int:
         """How many messages the first listener's queue has that no consumer holds."""
-        counts = self.queues().get(self.queue)
-        return -1 if counts is None else counts.ready
+        return self.queues().get(self.queue, NO_QUEUE).ready
 
     def consumers(self) -> int:
         """How many consumers the first listener's queue has; -1 where there is no queue."""
-        counts = self.queues().get(self.queue)
-        return -1 if counts is None else counts.consumers
+        return self.queues().get(self.queue, NO_QUEUE).consumers
 
     def channel_errors(self) -> int:
         """How many channel errors the broker has logged for this scene."""
@@ -244,11 +245,11 @@ class Scene:
         self.unacked = self.remains.unacked()
         self.remains.read()
 
-    # What they are told.
-
     @property
     def uri(self) -> str:
         """Where the service finds the broker."""
+        if isinstance(self.node, Cluster):
+            return self.node.hosts(self.vhost)
         uri = self.node.uri(self.vhost)
         return uri.replace(f':{self.node.port}', f':{self.proxy.port}') if self.row.proxied else uri
 

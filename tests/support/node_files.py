@@ -79,15 +79,17 @@ def link_core_applications(source: Path, target: Path) -> None:
             (target / application.name).symlink_to(application)
 
 
-def node_environment(folder: Path, port: int, dist_port: int, epmd_port: int) -> dict[str, str]:
+def node_environment(
+    folder: Path, port: int, dist_port: int, epmd_port: int, name: str = NODE_NAME, cookie: str = ''
+) -> dict[str, str]:
     """The environment of a node and of the programs that speak to it; nothing of RabbitMQ's is inherited."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(('RABBITMQ_', 'ERL_'))}
-    cookie = secrets.token_hex(16)
+    cookie = cookie or secrets.token_hex(16)
     ours = {
         'HOME': folder,
         'ERL_EPMD_PORT': epmd_port,
         'ERL_EPMD_ADDRESS': '127.0.0.1',
-        'RABBITMQ_NODENAME': NODE_NAME,
+        'RABBITMQ_NODENAME': name,
         'RABBITMQ_NODE_PORT': port,
         'RABBITMQ_DIST_PORT': dist_port,
         'RABBITMQ_ERLANG_COOKIE': cookie,

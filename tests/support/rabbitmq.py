@@ -41,13 +41,17 @@ class Node:
 
     Args:
         config: further lines for rabbitmq.conf.
+        name: its Erlang name, where several nodes know each other.
+        beside: a running node, whose epmd and cookie it shares.
     """
 
-    def __init__(self, config: str = '') -> None:
+    def __init__(self, config: str = '', name: str = NODE_NAME, beside: 'Node | None' = None) -> None:
         self.config = config
+        self.name = name
+        self.beside = beside
         self.port = free_port()
         self.dist_port = free_port()
-        self.epmd_port = free_port()
+        self.epmd_port = free_port() if beside is None else beside.epmd_port
         self.folder = Path(tempfile.gettempdir(), f'rabbitmq-{uuid.uuid4().hex}')
         self._environment: dict[str, str] = {}
         self._epmd: subprocess.Popen[bytes] | None = None
@@ -77,7 +81,7 @@ class Node:
         if self._beam is not None:
             return
         server = find_server()
-        if self._epmd is None:
+        if not self._environment:
             self._prepare(server)
         self._beam = self._spawn([server])
         self._guard.watch(self._beam.pid)
@@ -154,7 +158,7 @@ class Node:
         """
         # A name for each caller of a moment: by default all are called c17, and the second is refused.
         caller = f'c{next(_callers) % MOST_CALLERS}'
-        target = ['-sname', NODE_NAME, '-h', caller, '-c', self._environment['RABBITMQ_ERLANG_COOKIE']]
+        target = ['-sname', self.name, '-h', caller, '-c', self._environment['RABBITMQ_ERLANG_COOKIE']]
         command = [find_binary('erl_call'), *target, '-timeout', '30', '-e']
         answer = self._run(command, expression + '\n')
         if not answer.startswith('{ok, '):
@@ -167,7 +171,7 @@ class Node:
         Raises:
             RuntimeError: it failed; with what it said.
         """
-        return self._run([find_binary('rabbitmqctl'), '--quiet', '--node', NODE_NAME, *arguments])
+        return self._run([find_binary('rabbitmqctl'), '--quiet', '--node', self.name, *arguments])
 
     def __enter__(self) -> 'Node':
         try:
@@ -203,7 +207,12 @@ class Node:
         self._guard.start()
         self.folder.mkdir(mode=0o700)
         write_node_files(self.folder, self.port, server, self.config)
-        self._environment = node_environment(self.folder, self.port, self.dist_port, self.epmd_port)
+        ports = (self.port, self.dist_port, self.epmd_port)
+        if self.beside is not None:
+            cookie = self.beside._environment['RABBITMQ_ERLANG_COOKIE']
+            self._environment = node_environment(self.folder, *ports, self.name, cookie)
+            return
+        self._environment = node_environment(self.folder, *ports, self.name)
         # Our own epmd, up before the broker looks for one: a daemon that Erlang starts outlives every node.
         self._epmd = self._spawn([find_binary('epmd'), '-address', '127.0.0.1', '-port', str(self.epmd_port)])
         self._guard.watch(self._epmd.pid)

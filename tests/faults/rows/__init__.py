@@ -3,11 +3,11 @@
 import os
 
 from tests.faults.row import Row
-from tests.faults.rows import broker, children, host, life, messages, network, targets, topology
+from tests.faults.rows import broker, children, cluster, host, life, messages, network, targets, topology
 
 ROWS: dict[str, Row] = {
     row.id: row
-    for module in (network, broker, topology, messages, targets, children, life, host)
+    for module in (network, broker, cluster, topology, messages, targets, children, life, host)
     for row in module.ROWS
 }
 
@@ -15,8 +15,6 @@ ROWS: dict[str, Row] = {
 ABSENT = {
     'N5': 'no injector yet: two network namespaces; N3 and N4 have the same silence through the proxy',
     'B10': 'TLS is tried by tests/brokers/rabbitmq/test_encryption.py',
-    'B12': 'no injector yet: a cluster of three nodes',
-    'B13': 'no injector yet: a cluster of three nodes',
     'Q6': 'a refused publish is tried by tests/brokers/rabbitmq/test_publish_faults.py',
     'Q7': 'a late confirm is tried by tests/brokers/rabbitmq/test_publish_faults.py',
     'Q11': "children's sockets are looked at by tests/acceptance/test_publishing.py",
