@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,10 @@ from amqp.exceptions import AMQPError
 from amqp.method_framing import frame_handler
 from kombu.transport import pyamqp
 
+from greenmicro.brokers.rabbitmq.encryption import options_of
 from greenmicro.cli.letters import UNREADABLE
+from greenmicro.errors import BrokerError
+from greenmicro.tls import TLS
 
 CONNECT_TIMEOUT_S = 5.0
 #: How long the broker may take, in seconds, for any one answer.
@@ -28,11 +30,12 @@ class DeadQueueError(Exception):
     """The broker does not do what was asked; no letter was lost. Its text has the next step."""
 
 
-def connect(uri: str) -> Any:
+def connect(uri: str, tls: TLS | None = None) -> Any:
     """Connect to the first host that answers; every read and write has a time-out.
 
     Args:
         uri: As services have it in AMQP_URI.
+        tls: As services have it in AMQP_SSL.
 
     Raises:
         DeadQueueError: None answers, or it refuses us.
@@ -40,8 +43,10 @@ def connect(uri: str) -> Any:
     for host in uri.split(';'):
         client = _client(host)
         try:
+            if host.startswith('amqps:'):
+                client.ssl = options_of(tls or TLS(), client.hostname, client.ssl or {})
             connection = client.transport.establish_connection()
-        except (AMQPError, OSError) as error:
+        except (AMQPError, OSError, BrokerError) as error:
             failure = DeadQueueError(
                 f'no connection to {client.host} as {client.userid or "guest"!r}, virtual host '
                 f'{client.virtual_host or "/"!r}: {error or type(error).__name__}; is --amqp-uri right?'
@@ -55,7 +60,7 @@ def connect(uri: str) -> Any:
 
 def _client(uri: str) -> Any:
     """Return kombu's client, which reads a URI as services do."""
-    client = kombu.Connection(
+    return kombu.Connection(
         uri,
         transport=pyamqp.Transport,
         connect_timeout=CONNECT_TIMEOUT_S,
@@ -64,10 +69,6 @@ def _client(uri: str) -> Any:
             'frame_handler': _tolerant,
         },
     )
-    if uri.startswith('amqps:'):
-        given = {key.removeprefix('ssl_'): value for key, value in (client.ssl or {}).items()}
-        client.ssl = {'server_hostname': client.hostname, 'cert_reqs': ssl.CERT_REQUIRED, **given}
-    return client
 
 
 def _tolerant(connection: Any, callback: Callable[..., None]) -> Callable[[Any], Any]:

@@ -5,20 +5,34 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from functools import wraps
+from typing import Any, NamedTuple
 
 import click
 
+from greenmicro import kinds
 from greenmicro.cli import texts
 from greenmicro.cli.connection import DeadQueueError
 from greenmicro.cli.dead_queue import DeadQueue, dead_queue
 from greenmicro.cli.letters import Letter, dead_queue_of
+from greenmicro.tls import TLS
 from greenmicro.uris import check_uri
-
-Command = TypeVar('Command', bound=Callable[..., Any])
 
 SHOWN = 10
 VARIABLE = 'GREENMICRO_AMQP_URI'
+TLS_VARIABLE = 'GREENMICRO_AMQP_SSL'
+
+
+class Broker(NamedTuple):
+    """Where the broker is.
+
+    Attributes:
+        uri: As services have it in AMQP_URI.
+        tls: As they have it in AMQP_SSL.
+    """
+
+    uri: str
+    tls: TLS | None
 
 
 class Selection(NamedTuple):
@@ -63,8 +77,28 @@ def _check_uri(context: click.Context, option: click.Parameter, uri: str | None)
     return uri
 
 
-def _common(command: Command) -> Command:
-    """Add what all of these commands take."""
+def _check_tls(context: click.Context, option: click.Parameter, text: str | None) -> TLS | None:
+    if not text:
+        return None
+    try:
+        tls: TLS = kinds.TLS_OPTIONS.accept(kinds.TLS_OPTIONS.parse(text))
+    except kinds.FaultError as fault:
+        raise click.BadParameter(str(fault)) from None
+    except ValueError:
+        raise click.BadParameter(f'wanted JSON, as {{"ca": "ca.pem"}}; found {text[:60]!r}') from None
+    if not context.params['amqp_uri'].startswith('amqps:'):
+        raise click.BadParameter('it is for an amqps:// URI')
+    return tls
+
+
+def _common(command: Callable[..., Any]) -> Any:
+    """Add what all of these commands take; where the broker is comes in one piece."""
+
+    @wraps(command)
+    def with_broker(*, amqp_uri: str, amqp_ssl: TLS | None, **others: Any) -> Any:
+        return command(broker=Broker(amqp_uri, amqp_ssl), **others)
+
+    built: Any = with_broker
     for add in (
         click.option('--limit', type=click.IntRange(min=1), help='At most so many, the oldest first.'),
         click.option(
@@ -76,13 +110,22 @@ def _common(command: Command) -> Command:
             metavar='URI',
             envvar=VARIABLE,
             show_envvar=True,
+            is_eager=True,
             callback=_check_uri,
             help='Where the broker is; others on this machine can read it here, but not in the environment.',
         ),
+        click.option(
+            '--amqp-ssl',
+            metavar='JSON',
+            envvar=TLS_VARIABLE,
+            show_envvar=True,
+            callback=_check_tls,
+            help='Whom an amqps connection trusts and what it shows, as services have it in AMQP_SSL.',
+        ),
         click.argument('queue', callback=lambda context, option, name: dead_queue_of(name)),
     ):
-        command = add(command)
-    return command
+        built = add(built)
+    return built
 
 
 _json = click.option('--json', 'as_json', is_flag=True, help='Print a JSON array.')
@@ -100,9 +143,9 @@ def dead() -> None:
 @dead.command('list')
 @_common
 @_json
-def list_(queue: str, amqp_uri: str, reason: str, error: str, limit: int | None, as_json: bool) -> None:
+def list_(queue: str, broker: Broker, reason: str, error: str, limit: int | None, as_json: bool) -> None:
     """List the letters, oldest first."""
-    there, letters = _read(amqp_uri, queue, Selection(reason, error, limit))
+    there, letters = _read(broker, queue, Selection(reason, error, limit))
     if as_json:
         click.echo(texts.as_json([letter.summary() for letter in letters]))
         return
@@ -114,9 +157,9 @@ def list_(queue: str, amqp_uri: str, reason: str, error: str, limit: int | None,
 @dead.command()
 @_common
 @_json
-def show(queue: str, amqp_uri: str, reason: str, error: str, limit: int | None, as_json: bool) -> None:
+def show(queue: str, broker: Broker, reason: str, error: str, limit: int | None, as_json: bool) -> None:
     """Show letters whole: headers, body and traceback; 10 unless --limit says otherwise."""
-    there, letters = _read(amqp_uri, queue, Selection(reason, error, limit or SHOWN))
+    there, letters = _read(broker, queue, Selection(reason, error, limit or SHOWN))
     if as_json:
         click.echo(texts.as_json([letter.details() for letter in letters]))
         return
@@ -127,13 +170,13 @@ def show(queue: str, amqp_uri: str, reason: str, error: str, limit: int | None, 
 
 @dead.command()
 @_common
-def requeue(queue: str, amqp_uri: str, reason: str, error: str, limit: int | None) -> None:
+def requeue(queue: str, broker: Broker, reason: str, error: str, limit: int | None) -> None:
     """Send letters back to the queues they came from, with their attempts counted anew.
 
     Each is acknowledged here when the broker has confirmed it there. Letters whose properties were
     unreadable have nothing to go back to, and stay.
     """
-    with _walk(amqp_uri, queue, 'requeued') as letters:
+    with _walk(broker, queue, 'requeued') as letters:
         there = letters.count()
         for letter in Selection(reason, error, limit).of(letters):
             letters.requeue(letter)
@@ -147,11 +190,11 @@ def requeue(queue: str, amqp_uri: str, reason: str, error: str, limit: int | Non
 @dead.command()
 @_common
 @click.option('--yes', is_flag=True, help='Do not ask.')
-def drop(queue: str, amqp_uri: str, reason: str, error: str, limit: int | None, yes: bool) -> None:
+def drop(queue: str, broker: Broker, reason: str, error: str, limit: int | None, yes: bool) -> None:
     """Drop letters for good."""
     if not yes:
         _ask(f'Drop {"the chosen" if reason or error or limit else "all"} letters of {queue} for good?')
-    with _walk(amqp_uri, queue, 'dropped') as letters:
+    with _walk(broker, queue, 'dropped') as letters:
         there = letters.count()
         for letter in Selection(reason, error, limit).of(letters):
             letters.drop(letter)
@@ -164,10 +207,10 @@ def _ask(question: str) -> None:
     click.confirm(question, abort=True)
 
 
-def _read(uri: str, queue: str, selection: Selection) -> tuple[int, list[Letter]]:
+def _read(broker: Broker, queue: str, selection: Selection) -> tuple[int, list[Letter]]:
     """Return how many letters there are, and those that are meant; all stay."""
     found = []
-    with _walk(uri, queue, '') as letters:
+    with _walk(broker, queue, '') as letters:
         there = letters.count()
         for letter in selection.of(letters):
             found.append(letter)
@@ -176,11 +219,11 @@ def _read(uri: str, queue: str, selection: Selection) -> tuple[int, list[Letter]
 
 
 @contextmanager
-def _walk(uri: str, queue: str, verb: str) -> Iterator[DeadQueue]:
+def _walk(broker: Broker, queue: str, verb: str) -> Iterator[DeadQueue]:
     """Walk a queue; an error is told with how far it came."""
     letters = None
     try:
-        with dead_queue(uri, queue) as letters:
+        with dead_queue(broker.uri, queue, broker.tls) as letters:
             yield letters
     except DeadQueueError as error:
         so_far = f' ({letters.moved} were {verb} before)' if letters is not None and letters.moved else ''

@@ -16,6 +16,7 @@ from greenmicro.cli.connection import ANSWER_TIMEOUT_S, DeadQueueError, connect
 from greenmicro.cli.letters import Letter
 from greenmicro.cli.unsettled import Unsettled
 from greenmicro.messages import Publication
+from greenmicro.tls import TLS
 
 #: After so long without a delivery it is asked whether there is anything left.
 IDLE_S = 1.0
@@ -265,7 +266,7 @@ class DeadQueue:
 
 
 @contextmanager
-def dead_queue(uri: str, name: str) -> Iterator[DeadQueue]:
+def dead_queue(uri: str, name: str, tls: TLS | None = None) -> Iterator[DeadQueue]:
     """Connect, and have a queue walked in the block; at its end what was kept goes back.
 
     Raises:
@@ -274,7 +275,7 @@ def dead_queue(uri: str, name: str) -> Iterator[DeadQueue]:
     """
     connection = None
     try:
-        connection = connect(uri)
+        connection = connect(uri, tls)
         channel = connection.channel()
         channel.auto_decode = False
         queue = DeadQueue(name, channel)

@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,9 @@ from greenmicro.cli import main
 from greenmicro.messages import Reason
 from tests.cli.letters import DEAD, WORK, declare, fill, ids, letter_of
 from tests.support.amqp_client import Client
+from tests.support.certificates import Authority
+from tests.support.rabbitmq import Node
+from tests.support.tls_front import Front
 
 
 @pytest.fixture(autouse=True)
@@ -168,3 +172,39 @@ def test_errors(
     assert out == ''
     for text in ('Traceback', 'secret', 'se:cr'):
         assert text not in err
+
+
+def test_over_tls(
+    rabbitmq: Node,
+    vhost: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """AMQP_SSL says whom to trust, from the environment, as for services; nobody else is listened to."""
+    authority = Authority(tmp_path)
+    front = Front(rabbitmq, vhost, authority)
+    monkeypatch.setenv('GREENMICRO_AMQP_URI', front.uri())
+    # In a process of its own: amqp leaves the socket of a handshake that failed to the end of the process.
+    command = [sys.executable, '-m', 'greenmicro', 'dead', 'list', WORK]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert refused.returncode == 1
+    assert 'CERTIFICATE_VERIFY_FAILED' in refused.stderr
+    monkeypatch.setenv('GREENMICRO_AMQP_SSL', json.dumps({'ca': str(authority.certificate)}))
+    assert main(['dead', 'list', WORK]) == 0
+    assert capsys.readouterr().out.startswith('orders.dead: 4 letters')
+    front.server.stop()
+
+
+@pytest.mark.parametrize(
+    ('given', 'told'),
+    [
+        ('ca.pem', 'wanted JSON, as {"ca": "ca.pem"}; found \'ca.pem\''),
+        ('{"co": "ca.pem"}', "'co' is no option of it; did you mean 'ca'?"),
+        ('{"verify": false}', 'it is for an amqps:// URI'),
+    ],
+)
+def test_options_of_tls_that_cannot_be(given: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are refused before anything is asked of the broker."""
+    assert main(['dead', 'list', WORK, '--amqp-ssl', given]) == 2
+    assert told in capsys.readouterr().err
