@@ -204,7 +204,7 @@ class Scene:
 
     def finished(self) -> set[str]:
         """The ids that targets have finished."""
-        return set(self.ledger.of('F'))
+        return self.ledger.finished()
 
     def settle(self, timeout_s: float = 30.0) -> None:
         """Stop the loads and wait until every message is finished or dead and no queue holds one."""

@@ -34,6 +34,8 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._read_to = 0
+        self._finished: set[str] = set()
 
     def tasks(self, body: str = '') -> str:
         """The source of a tasks.py whose target `work` does what the lines of `body` say."""
@@ -50,6 +52,17 @@ class Ledger:
     def of(self, kind: str) -> Counter[str]:
         """How often each id has a line of a kind."""
         return Counter(line[1] for line in self.lines if line[0] == kind)
+
+    def finished(self) -> set[str]:
+        """The ids with a line `F`; only what is new is read, since the file may have millions of lines."""
+        if self.path.exists():
+            with self.path.open('rb') as file:
+                file.seek(self._read_to)
+                whole = file.read().rpartition(b'\n')[0]
+            self._read_to += len(whole) + bool(whole)
+            lines = [line.split() for line in whole.decode().splitlines()]
+            self._finished.update(words[1] for words in lines if words[0] == 'F')
+        return self._finished
 
     @property
     def pids(self) -> set[int]:
