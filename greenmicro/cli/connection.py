@@ -10,6 +10,7 @@ import amqp
 import kombu
 from amqp.exceptions import AMQPError
 from amqp.method_framing import frame_handler
+from amqp.transport import SSLTransport
 from kombu.transport import pyamqp
 
 from greenmicro.brokers.rabbitmq.encryption import options_of
@@ -58,11 +59,35 @@ def connect(uri: str, tls: TLS | None = None) -> Any:
     raise failure
 
 
+class _TLSTransport(SSLTransport):  # type: ignore[misc]
+    """Takes a ready context, as services make it."""
+
+    def _wrap_socket(self, sock: Any, context: Any, server_hostname: str) -> Any:
+        return context.wrap_socket(sock, do_handshake_on_connect=False, server_hostname=server_hostname)
+
+
+class _Connection(pyamqp.Connection):  # type: ignore[misc]
+    """amqp's, with that transport."""
+
+    def Transport(  # noqa: N802  # amqp's name
+        self, host: str, connect_timeout: float, ssl: Any = False, *timeouts: Any, **options: Any
+    ) -> Any:
+        if not ssl:
+            return super().Transport(host, connect_timeout, ssl, *timeouts, **options)
+        return _TLSTransport(host, connect_timeout, ssl, **options)
+
+
+class _KombuTransport(pyamqp.Transport):  # type: ignore[misc]
+    """Kombu's transport for amqp, with that connection."""
+
+    Connection = _Connection
+
+
 def _client(uri: str) -> Any:
     """Return kombu's client, which reads a URI as services do."""
     return kombu.Connection(
         uri,
-        transport=pyamqp.Transport,
+        transport=_KombuTransport,
         connect_timeout=CONNECT_TIMEOUT_S,
         transport_options={
             'client_properties': {'connection_name': 'greenmicro dead'},

@@ -200,7 +200,7 @@ def test_over_tls(
     ('given', 'told'),
     [
         ('ca.pem', 'wanted JSON, as {"ca": "ca.pem"}; found \'ca.pem\''),
-        ('{"co": "ca.pem"}', "'co' is no option of it; did you mean 'ca'?"),
+        ('{"verfy": true}', "'verfy' is no option of it; did you mean 'verify'?"),
         ('{"verify": false}', 'it is for an amqps:// URI'),
     ],
 )
