@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 import gevent
@@ -28,9 +29,8 @@ logger = logging.getLogger(__name__)
 CLOSE_TIMEOUT_S = 1.0
 #: How long the other children get, in seconds, to say what is wrong when one has said so.
 FAULTS_TIMEOUT_S = 1.0
-#: Replacements that do not get ready are tried again after so long, doubled each time; in seconds.
-RETRY_S = 0.05
-RETRY_MOST_S = 1.0
+#: While children die before they are of use, so much lies between one start and the next, in seconds.
+RETRY_S = 1.0
 #: The replacement of a child is started when so large a part of its tasks is left.
 EARLY = 0.1
 #: To so many children a job is given that die before they have begun it; then it is taken for the cause.
@@ -58,6 +58,7 @@ class ProcessPool(Pool):
         self._unfinished = 0
         self._passed_on: Counter[int] = Counter()
         self._failed_starts = 0
+        self._started_at = 0.0
         self._start_fault = ''
         self._closed = False
         self._missing = Event()
@@ -254,7 +255,8 @@ class ProcessPool(Pool):
             self._missing.clear()
             while len(self._children) < self._wanted():
                 if self._failed_starts:
-                    gevent.sleep(min(RETRY_MOST_S, RETRY_S * 2 ** min(self._failed_starts, 10)))
+                    gevent.sleep(max(0.0, self._started_at + RETRY_S - monotonic()))
+                self._started_at = monotonic()
                 try:
                     self._start(Child(self))
                 except OSError as error:

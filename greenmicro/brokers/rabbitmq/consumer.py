@@ -18,13 +18,14 @@ from greenmicro.brokers.rabbitmq.connection import Connection
 from greenmicro.brokers.rabbitmq.contents import Content
 from greenmicro.brokers.rabbitmq.crashes import Fate, Suspicion, moved
 from greenmicro.brokers.rabbitmq.deliveries import Deliveries
+from greenmicro.brokers.rabbitmq.moves import Moves
 from greenmicro.brokers.rabbitmq.owners import ChannelOwner
 from greenmicro.brokers.rabbitmq.republisher import Republisher
 from greenmicro.brokers.rabbitmq.topology import kombu_queue
 from greenmicro.copies import names_of, retry_of
 from greenmicro.dead_letters import dead_letter
 from greenmicro.errors import BrokerError
-from greenmicro.messages import Message, Outcome, Publication, Settlement
+from greenmicro.messages import Message, Outcome, Settlement
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 CAME_BACK_MOST = 5
 #: How long a message waits, in seconds, while another one that may have killed processes runs alone.
 LAST_CHANCE_WAIT_S = 1.0
+#: How long a stop waits, in seconds, for copies whose originals are not settled yet.
+MOVES_TIMEOUT_S = 2.0
 #: What is wrong with the service rather than the moment: a permission, a missing exchange, arguments that
 #: differ. A queue that is locked (405) is waited for.
 PERMANENT = (AccessRefused, NotFound, PreconditionFailed)
@@ -74,7 +77,9 @@ class RabbitConsumer(Consumer, ChannelOwner):
         self._queue = subscription.queue.name
         self._deliveries = Deliveries(subscription.prefetch)
         self._suspicion = Suspicion(max_crashes, self._deliveries.holds)
+        self._moves = Moves(republisher, self._deliveries, self._settle_channel, receive)
         self._server: Any = None
+        self._channel: Any = None
         self._stopping = Event()
         self._changed = Event()  # the channel is lost, or we are to stop
         self._error: Exception | None = None
@@ -120,6 +125,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
                 self._changed.wait()
                 if self._error is None:  # so we are to stop; settling goes on on this channel
                     consumer.cancel()
+                    self._moves.wait(MOVES_TIMEOUT_S)
                     break
             except (AMQPError, OSError) as error:
                 self._error = self._error or error
@@ -136,7 +142,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
 
     def _open(self, connection: Connection) -> Any:
         """Open a channel, declare, and consume; each step waits for the broker's answer."""
-        channel = connection.channel()
+        channel = self._channel = connection.channel()
         wire = connection.wire
         # Before consuming: the first delivery may come in the same read as consume-ok.
         wire.owners[channel.channel_id] = self
@@ -152,6 +158,11 @@ class RabbitConsumer(Consumer, ChannelOwner):
             self._told = ''
             self.ready.set()
         return consumer
+
+    def _settle_channel(self) -> None:
+        # A channel works in order: when it answers this, which changes nothing for its consumer, it has
+        # carried out the acks that were written before.
+        self._channel.basic_qos(0, self._subscription.prefetch, False)
 
     def _may_try_again(self) -> bool:
         """Say so once for each change of state; False when the broker refuses us for good."""
@@ -207,15 +218,15 @@ class RabbitConsumer(Consumer, ChannelOwner):
         if publication is None:
             count = message.headers.get('x-delivery-count')
             if isinstance(count, int) and count >= CAME_BACK_MOST:
-                self._move(message, moved(message))
+                self._moves.move(message, moved(message))
             else:
-                self._receive(message)
+                self._moves.receive(message)
         elif fate is Fate.WAIT:
-            gevent.spawn_later(LAST_CHANCE_WAIT_S, self._move, message, publication)
+            gevent.spawn_later(LAST_CHANCE_WAIT_S, self._moves.move, message, publication)
         else:
             if crashes > max(1, message.crashes):  # the first may have been any process's end
                 logger.error('%r: %d times a process ended with it, %s', message, crashes, fate.value)
-            self._move(message, publication)
+            self._moves.move(message, publication)
 
     def cancelled(self) -> None:
         """Hear that the queue is gone, or moved: open a new channel, which declares it again."""
@@ -248,10 +259,6 @@ class RabbitConsumer(Consumer, ChannelOwner):
         if self._stopping.is_set() and not self.stopped.is_set():
             return  # it would come straight back; it goes back when the connection is closed
         if (message.redelivered or message.crashes) and message.delivery.doubt is None:
-            self._move(message, moved(message))  # given back once more, it would be counted as a crash
+            self._moves.move(message, moved(message))  # given back once more, it would be counted as a crash
         else:
             self._deliveries.give_back(message)
-
-    def _move(self, message: Message, publication: Publication) -> None:
-        if self._deliveries.holds(message):
-            self._republisher.move(message, publication, self._deliveries)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -44,17 +45,21 @@ class Republisher:
         self._staying: Counter[str] = Counter()
         self._told: dict[str, set[str]] = {}
 
-    def move(self, message: Message, publication: Publication, deliveries: Deliveries) -> None:
+    def move(self, message: Message, publication: Publication, deliveries: Deliveries) -> Any:
         """Publish, then ack; returns at once. A message whose channel was lost meanwhile is let be.
 
         Args:
             message: What is moved.
             publication: Its new form, to a queue through the default exchange.
             deliveries: Where it is acked, or given back once the publisher is closed.
+
+        Returns:
+            The greenlet that does it; None if it is let be.
         """
         # From now on it is being worked on: were it dropped with its channel, it would go on from both.
-        if deliveries.begin(message):
-            self._moving.spawn(self._move, message, publication, deliveries)
+        if not deliveries.begin(message):
+            return None
+        return self._moving.spawn(self._move, message, publication, deliveries)
 
     def wait(self, timeout_s: float) -> None:
         """Wait for what is being moved."""

@@ -227,8 +227,8 @@ def test_children_that_die_before_they_are_of_use_are_not_respawned_in_a_spin(
     (folder / 'broken').touch()
     os.kill(next(iter(pool._children)).pid, signal.SIGKILL)
     gevent.sleep(1.0)
-    # After 0.1, 0.2 and 0.4 s, and the time of a start each.
-    assert 2 <= (folder / 'starts').stat().st_size <= 4
+    # The first, the one that takes its place at once, and at most one a second from then on.
+    assert 2 <= (folder / 'starts').stat().st_size <= 3
     (folder / 'broken').unlink()
     pool.submit(entrypoint, message())
     entrypoint.results(1)
