@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from tests.faults.frameworks.base import Framework
     from tests.faults.scene import Scene
 
-#: Public names that rows ask for before their framework has them; what is not here is not run.
-AVAILABLE = frozenset({'Retry', 'MAX_CRASHES', 'timeout_s', 'heartbeat thread', 'give-backs'})
-
 
 class Cell(NamedTuple):
     """Where a row is tried."""
@@ -49,7 +46,6 @@ class Row:
         cluster: whether it is played on three nodes; the service knows all of them.
         proxied: whether the service reaches the broker through the fault proxy.
         quick: whether it belongs to the quick tier.
-        needs: names of AVAILABLE without which it cannot be tried.
     """
 
     id: str
@@ -63,7 +59,6 @@ class Row:
     cluster: bool = False
     proxied: bool = False
     quick: bool = True
-    needs: frozenset[str] = frozenset()
 
     def applies(self, cell: Cell) -> bool:
         """Whether the row means anything in a cell."""

@@ -61,7 +61,6 @@ if os.path.exists('../broken'):
 """
 LIMIT_S = 1.0
 DYING_SERVICE = doing(DYING, top=DYING_TOP, max_crashes=MOST_DEATHS)
-CRASHES = frozenset({'MAX_CRASHES'})
 
 
 def dying_children(scene: Scene) -> None:
@@ -139,7 +138,6 @@ ROWS = (
         DYING_SERVICE,
         Limits(duplicates=None),
         where='process',
-        needs=CRASHES,
     ),
     Row(
         'T4',
@@ -148,7 +146,6 @@ ROWS = (
         DYING_SERVICE,
         Limits(duplicates=None),
         where='thread',
-        needs=CRASHES,
     ),
     Row('T5', 'out of memory', greedy, doing(OUT_OF_MEMORY), where='process'),
     Row(
@@ -157,7 +154,6 @@ ROWS = (
         endless,
         doing(ENDLESS, timeout_s=LIMIT_S),
         where='process',
-        needs=frozenset({'timeout_s'}),
     ),
     Row(
         'T10',

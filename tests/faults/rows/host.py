@@ -65,6 +65,5 @@ ROWS = (
         'retry storm',
         retry_storm,
         doing(STORM, max_attempts=4, workers=4),
-        needs=frozenset({'Retry'}),
     ),
 )

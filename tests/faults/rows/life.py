@@ -133,7 +133,6 @@ ROWS = (
         LOAD,
         Limits(duplicates=1),
         where='process',
-        needs=frozenset({'MAX_CRASHES'}),
     ),
     Row('L8', 'SIGINT to the process group', interrupted_as_a_group, LOAD),
     Row('L9', 'rolling restart of three instances', rolling, LOAD),

@@ -207,7 +207,6 @@ ROWS = (
         'poison: a target that always raises',
         poison,
         doing(POISON, max_attempts=3),
-        needs=frozenset({'Retry'}),
     ),
     Row('M9', 'bodies of another schema', refuse(SCHEMAS)),
 )

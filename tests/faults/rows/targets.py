@@ -144,7 +144,6 @@ ROWS = (
         doing(BUSY),
         where='thread',
         proxied=True,
-        needs=frozenset({'heartbeat thread'}),
     ),
     Row('T8', 'floods its output, closes it, reads its input', noisy, doing(NOISY), where='process'),
     Row(

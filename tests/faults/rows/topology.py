@@ -155,7 +155,6 @@ ROWS = (
         Service((Listener(UNTIL_TOLD),), prefetch=PENDING),
         Limits(recover_s=None),
         queue_types=('quorum',),
-        needs=frozenset({'give-backs'}),
         proxied=True,
     ),
 )
