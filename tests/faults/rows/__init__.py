@@ -3,21 +3,41 @@
 import os
 
 from tests.faults.row import Row
-from tests.faults.rows import broker, children, cluster, host, life, messages, network, targets, topology
+from tests.faults.rows import (
+    broker,
+    children,
+    cluster,
+    encryption,
+    host,
+    life,
+    messages,
+    network,
+    publishing,
+    targets,
+    topology,
+)
 
 ROWS: dict[str, Row] = {
     row.id: row
-    for module in (network, broker, cluster, topology, messages, targets, children, life, host)
+    for module in (
+        network,
+        broker,
+        encryption,
+        cluster,
+        topology,
+        publishing,
+        messages,
+        targets,
+        children,
+        life,
+        host,
+    )
     for row in module.ROWS
 }
 
 #: What the table has no injector for, and where it is tested instead, if it is.
 ABSENT = {
     'N5': 'no injector yet: two network namespaces; N3 and N4 have the same silence through the proxy',
-    'B10': 'TLS is tried by tests/brokers/rabbitmq/test_encryption.py',
-    'Q6': 'a refused publish is tried by tests/brokers/rabbitmq/test_publish_faults.py',
-    'Q7': 'a late confirm is tried by tests/brokers/rabbitmq/test_publish_faults.py',
-    'Q11': "children's sockets are looked at by tests/acceptance/test_publishing.py",
     'H8': 'the soak has a command of its own, make soak',
 }
 
