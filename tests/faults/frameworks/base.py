@@ -21,7 +21,8 @@ class Framework(ABC):
         queue_types: the queue types that it can declare.
         ready: what it prints once it consumes.
         errors: the classes of what a publish raises, each with the harness's word for it: `refused` by the
-            broker, `unknown` as no confirm came in time, `unroutable`, `unsendable` as AMQP cannot carry it.
+            broker, `unknown` as no confirm came in time, `blocked` as the broker took nothing in time,
+            `unroutable`, `unsendable` as AMQP cannot carry it.
     """
 
     name: ClassVar[str]

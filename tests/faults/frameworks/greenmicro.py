@@ -58,6 +58,7 @@ class Greenmicro(Framework):
     errors = {  # noqa: RUF012  # as above
         'RefusedError': 'refused',
         'UnconfirmedError': 'unknown',
+        'BlockedError': 'blocked',
         'UnroutableError': 'unroutable',
         'PayloadError': 'unsendable',
     }

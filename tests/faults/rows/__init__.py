@@ -11,6 +11,7 @@ from tests.faults.rows import (
     host,
     life,
     messages,
+    namespaces,
     network,
     publishing,
     targets,
@@ -21,6 +22,7 @@ ROWS: dict[str, Row] = {
     row.id: row
     for module in (
         network,
+        namespaces,
         broker,
         encryption,
         cluster,
@@ -37,12 +39,17 @@ ROWS: dict[str, Row] = {
 
 #: What the table has no injector for, and where it is tested instead, if it is.
 ABSENT = {
-    'N5': 'no injector yet: two network namespaces; N3 and N4 have the same silence through the proxy',
     'H8': 'the soak has a command of its own, make soak',
+}
+
+#: What only root may do.
+NEED_ROOT = {
+    'B7a': 'needs root, for a file system of its own',
+    'N5': 'needs root, for network namespaces',
+    'N14': 'needs root, for a mount namespace',
 }
 
 
 def absent() -> dict[str, str]:
     """The rows of the table that are not played here, each with its reason."""
-    without_root = {'N14': 'needs root, for a mount namespace'} if os.geteuid() else {}
-    return {**ABSENT, **without_root}
+    return {**ABSENT, **(NEED_ROOT if os.geteuid() else {})}

@@ -57,8 +57,8 @@ def retry_storm(scene: Scene) -> None:
     scene.until('the targets run', lambda: len(scene.ledger.of('S')) >= scene.service.workers)
     scene.together(scene.let_go)  # the rates of cells that share the processors are compared in phase
     scene.let_go()
-    scene.wait_finished(scene.publisher.send(20), 30)
-    scene.settle(120)
+    scene.wait_finished(scene.publisher.send(20), 300 if scene.full else 30)
+    scene.settle(300 if scene.full else 120)
     if scene.full:  # a few hundred are done within a second, in which chance decides
         compare_waves(scene)
 
