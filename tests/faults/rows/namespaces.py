@@ -33,8 +33,9 @@ def cable_cut(scene: Scene) -> None:
         limit_s = CLIENT_INTERVALS * scene.service.heartbeat_s + SLACK_S
         scene.until('a new connection is tried', lambda: bool(tries(scene)), limit_s)
         seen = tries(scene)
-        limit_s = scene.service.connect_timeout_s + PAUSE_S + SLACK_S
-        scene.until('it is given up, and another tried', lambda: bool(tries(scene) - seen), limit_s)
+        limit_s = scene.service.connect_timeout_s + SLACK_S
+        scene.until('the try is given up', lambda: not seen & tries(scene), limit_s)
+        scene.until('another is tried', lambda: bool(tries(scene) - seen), PAUSE_S + SLACK_S)
         route.forward(on=True)
         scene.heal()
         scene.publisher.wait_for(AFTER)
