@@ -14,7 +14,7 @@ from greenmicro.workers import Worker
 
 #: How long, in seconds, until it is tried again to raise where that was not possible.
 AGAIN_S = 0.005
-#: Packages that are left in peace: a log line, or an import, that is cut in two spoils all that come after it.
+#: Packages that are left in peace: a log line, or an import, that is cut in two spoils what comes after it.
 #: And coverage, which holds a lock as it comes to a file: every line that runs later would wait for it.
 UNCUT = {'logging', 'importlib', '_frozen_importlib', 'coverage'}
 
