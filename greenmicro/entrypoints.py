@@ -177,6 +177,13 @@ class Entrypoint:
             # The user's own code; what runs beside and after this message must not feel it.
             logger.exception('%s: %r could not be settled', self.name, message)
 
+    def lose(self, message: Message, failure: Failure) -> None:
+        """Take a message home that is to be run no more, since it took too many processes with it."""
+        outcome = Outcome.failed(failure)
+        settlement = self.route.settlement(message, outcome, self.service.settings, retries=False)
+        self._log_failure(message, settlement, failure)
+        self.settle(message, settlement, outcome)
+
     def _log_retry(self, message: Message, failure: Failure, delay_s: float) -> None:
         # Without the traceback, which the last attempt logs: a storm of retries must not flood the log.
         logger.warning(
