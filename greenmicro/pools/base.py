@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
@@ -9,8 +10,10 @@ from typing import NamedTuple
 
 from greenmicro.dependencies import Publish
 from greenmicro.entrypoints import Entrypoint
-from greenmicro.messages import Message
+from greenmicro.messages import Message, Outcome
 from greenmicro.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 class Job(NamedTuple):
@@ -120,3 +123,11 @@ class Pool(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release the places: dependencies are torn down, children have ended when it returns."""
+
+    def tell_outcome(self, job: Job, outcome: Outcome) -> None:
+        """Tell a job's entrypoint what became of it."""
+        try:
+            job.entrypoint.finished(job.message, outcome)
+        except Exception:
+            # The user's own finished(): it must not cost a greenlet or a child.
+            logger.exception('%s: %r could not be settled', job.entrypoint.name, job.message)

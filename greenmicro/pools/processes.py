@@ -150,11 +150,7 @@ class ProcessPool(Pool):
                 self._missing.set()
 
     def _finish(self, job: Job, outcome: Outcome) -> None:
-        try:
-            job.entrypoint.finished(job.message, outcome)
-        except Exception:
-            # The user's own finished(): it must not cost the child.
-            logger.exception('%s: %r could not be settled', job.entrypoint.name, job.message)
+        self.tell_outcome(job, outcome)
         self._unfinished -= 1
         self._passed_on.pop(id(job.message), None)
         self._tell_if_done()
