@@ -155,6 +155,10 @@ class Entrypoint:
         """Say whether a message is still ours to run; asked when a worker takes it up."""
         return True
 
+    def holds(self, message: Message) -> bool:
+        """Say whether a message that waits for a worker is still ours; asked at any time, changes nothing."""
+        return True
+
     def arguments(self, payload: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Map a payload to the target's arguments; runs in the worker, dependencies come on top."""
         return (payload,), {}

@@ -27,6 +27,7 @@ def test_the_base_receives_and_claims_nothing() -> None:
     entrypoint.stop()
     assert entrypoint.claim(service.settings) is None
     assert entrypoint.begin(message())
+    assert entrypoint.holds(message())
     assert not entrypoint.replies
     assert not service.submitted
     assert not service.spawned
