@@ -18,7 +18,7 @@ from greenmicro.limits import overrun
 from greenmicro.messages import NOT_RUN, Failure, Message, Outcome, Reason
 from greenmicro.pipe import dumps
 from greenmicro.pools.base import Job, Pool
-from greenmicro.pools.children import Child
+from greenmicro.pools.children import KILL_TIMEOUT_S, Child
 from greenmicro.pools.deadlines import GRACE_S
 from greenmicro.pools.setup import route_table, setup_frame
 from greenmicro.settings import Settings
@@ -121,7 +121,10 @@ class ProcessPool(Pool):
         gevent.wait(ends, timeout=CLOSE_TIMEOUT_S)
         for child in children:
             child.kill()
-        gevent.wait(ends)
+        gevent.wait(ends, timeout=KILL_TIMEOUT_S)
+        for child in children:
+            if not child.gone.is_set():
+                child.leave()
 
     def _shut(self) -> None:
         """Start neither jobs nor children any more."""
