@@ -27,6 +27,7 @@ def test_the_base_receives_and_claims_nothing() -> None:
     entrypoint.stop()
     assert entrypoint.claim(service.settings) is None
     assert entrypoint.begin(message())
+    assert entrypoint.holds(message())
     assert not entrypoint.replies
     assert not service.submitted
     assert not service.spawned
@@ -152,6 +153,28 @@ def test_a_retry_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
     assert record.levelno == logging.WARNING
     told = 'failed (target error), attempt 1, again in 5 s: builtins.ValueError: v'
     assert record.getMessage().endswith(told)
+
+
+class OwnRetry(Retry):
+    """A policy whose delay is the user's own."""
+
+    def delay_s(self, count: int, chance: Any = None) -> Any:
+        return {1: 7 * 86_400, 2: float('nan')}[count]
+
+
+@pytest.mark.parametrize('failures', [0, 1, 2])
+def test_what_cannot_be_decided_is_dead_lettered(failures: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A delay that is none, or a policy that raises: unsettled the message would hold its place for ever."""
+    entrypoint = Recorder(Route('tasks.run', retry=OwnRetry(9)))
+    entrypoint.retries = True
+    entrypoint.finished(message(headers={'greenmicro.attempt': failures}), FAILED)
+    ((_, settlement, outcome),) = entrypoint.settled
+    assert settlement is Settlement.DEAD_LETTER
+    assert outcome.failure is not None
+    told = 'KeyError: 3' if failures == 2 else 'ValueError: the delay of a retry: wanted 0 to 86400 seconds'
+    assert told in outcome.failure.error
+    assert 'what becomes of <Message' in caplog.text
+    assert told in caplog.text
 
 
 def test_retries_where_nothing_can_come_again_are_a_fault() -> None:

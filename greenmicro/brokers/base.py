@@ -31,6 +31,13 @@ class Consumer(ABC):
             dropped here, and is not settled.
         """
 
+    def holds(self, message: Message) -> bool:
+        """Say whether a message that waits for a worker is still ours; unlike `begin` it changes nothing.
+
+        The broker's handle tells, where it has such a mark.
+        """
+        return not getattr(message.delivery, 'dropped', False)
+
     @abstractmethod
     def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
         """Tell the broker what became of a message; returns at once.

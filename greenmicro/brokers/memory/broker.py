@@ -196,6 +196,10 @@ class MemoryConsumer(Consumer):
         """Say whether a message is still ours; not after a close, which gave it back."""
         return message.delivery in self._held
 
+    def holds(self, message: Message) -> bool:
+        """Say the same; nothing changes by asking."""
+        return message.delivery in self._held
+
     def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
         """Carry a settlement out; see the contract. A second one, or one after a close, does nothing."""
         item = message.delivery

@@ -118,6 +118,8 @@ def test_what_runs_when_the_connection_is_lost_is_not_run_again(
     dropped = [inbox.receive() for _ in range(4)]
     inbox.ack(done[0])
     lose_connection(rabbitmq, inbox)
+    assert not any(inbox.consumer.holds(message) for message in dropped)
+    assert all(inbox.consumer.holds(message) for message in running)
     assert not any(inbox.consumer.begin(message) for message in dropped)
     inbox.ack(done[1])
     again = inbox.take(4)
