@@ -14,8 +14,9 @@ from greenmicro.workers import Worker
 
 #: How long, in seconds, until it is tried again to raise where that was not possible.
 AGAIN_S = 0.005
-#: Modules that are left in peace: a log line, or an import, that is cut in two spoils all that come after it.
-UNCUT = {'logging', 'importlib._bootstrap', '_frozen_importlib'}
+#: Packages that are left in peace: a log line, or an import, that is cut in two spoils what comes after it.
+#: And coverage, which holds a lock as it comes to a file: every line that runs later would wait for it.
+UNCUT = {'logging', 'importlib', '_frozen_importlib', 'coverage'}
 
 
 class Alarm:
@@ -116,7 +117,7 @@ def _is_in_target(frame: FrameType | None) -> bool:
     if frame is None or frame.f_code in _OURS:
         return False
     while frame is not None and frame.f_code not in _OURS:
-        if frame.f_globals.get('__name__') in UNCUT:
+        if frame.f_globals.get('__name__', '').partition('.')[0] in UNCUT:
             return False
         frame = frame.f_back
     return True

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from greenmicro import codecs
-from greenmicro.delays import step_ms
-from greenmicro.messages import EMPTY, Failure, Message, Outcome, Settlement
+from greenmicro.delays import delay_fault, step_ms
+from greenmicro.messages import EMPTY, Failure, Message, Outcome, Reason, Settlement
 from greenmicro.retry import Retry
 from greenmicro.routes import Route
 
@@ -155,27 +155,50 @@ class Entrypoint:
         """Say whether a message is still ours to run; asked when a worker takes it up."""
         return True
 
+    def holds(self, message: Message) -> bool:
+        """Say whether a message that waits for a worker is still ours; asked at any time, changes nothing."""
+        return True
+
     def arguments(self, payload: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Map a payload to the target's arguments; runs in the worker, dependencies come on top."""
         return (payload,), {}
 
     def finished(self, message: Message, outcome: Outcome) -> None:
         """Take an outcome home: the route decides, `settle` carries it out."""
-        settings = self.service.settings
-        settlement = self.route.settlement(message, outcome, settings, self.retries)
-        failure = outcome.failure
-        if failure is not None and settlement is Settlement.RETRY:
-            delay_s = self.route.delay_s(message, failure, settings)
-            failure = failure._replace(delay_s=delay_s)
-            outcome = Outcome.failed(failure)
-            self._log_retry(message, failure, delay_s)
-        elif failure is not None:
-            self._log_failure(message, settlement, failure)
+        try:
+            settlement, outcome = self._decide(message, outcome)
+        except Exception as error:
+            # A Route or Retry of the user's own; without a settlement the message would hold its place in
+            # the prefetch for ever.
+            logger.exception('%s: what becomes of %r could not be decided', self.name, message)
+            settlement, outcome = Settlement.DEAD_LETTER, Outcome.failed(Failure.of(Reason.TARGET, error))
         try:
             self.settle(message, settlement, outcome)
         except Exception:
             # The user's own code; what runs beside and after this message must not feel it.
             logger.exception('%s: %r could not be settled', self.name, message)
+
+    def lose(self, message: Message, failure: Failure) -> None:
+        """Take a message home that is to be run no more, since it took too many processes with it."""
+        outcome = Outcome.failed(failure)
+        settlement = self.route.settlement(message, outcome, self.service.settings, retries=False)
+        self._log_failure(message, settlement, failure)
+        self.settle(message, settlement, outcome)
+
+    def _decide(self, message: Message, outcome: Outcome) -> tuple[Settlement, Outcome]:
+        settings = self.service.settings
+        settlement = self.route.settlement(message, outcome, settings, self.retries)
+        failure = outcome.failure
+        if failure is not None and settlement is Settlement.RETRY:
+            delay_s = self.route.delay_s(message, failure, settings)
+            if fault := delay_fault('the delay of a retry', delay_s):
+                raise ValueError(fault)
+            failure = failure._replace(delay_s=delay_s)
+            outcome = Outcome.failed(failure)
+            self._log_retry(message, failure, delay_s)
+        elif failure is not None:
+            self._log_failure(message, settlement, failure)
+        return settlement, outcome
 
     def _log_retry(self, message: Message, failure: Failure, delay_s: float) -> None:
         # Without the traceback, which the last attempt logs: a storm of retries must not flood the log.

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from greenmicro import codecs, targets
+from greenmicro.delays import delay_fault
 from greenmicro.dependencies import Dependency, Publish, WorkerContext
 from greenmicro.errors import ConfigError, ContentRefusedError, PayloadError
 from greenmicro.limits import Limit
@@ -169,11 +170,17 @@ class Worker:
 
     def _failure(self, step: str, error: BaseException) -> Failure:
         failure = Failure.of(_reason(step, error), error)
+        if isinstance(error, RetryLater):
+            # Again: a subclass may set, or leave out, what the constructor checks.
+            delay_s: Any = getattr(error, 'delay_s', None)
+            if fault := delay_fault('delay_s', delay_s):
+                return failure._replace(reason=step, error=f'{failure.error.partition(": ")[0]}: {fault}')
+            failure = failure._replace(delay_s=float(delay_s))
         if isinstance(error, (RetryLater, Reject)):
             # The class says nothing that the reason does not.
             failure = failure._replace(error=failure.error.partition(': ')[2])
         if isinstance(error, RetryLater):
-            return failure._replace(delay_s=error.delay_s)
+            return failure
         # A public name may not be the one of the class's own module (requests.RequestException), and who
         # decides, in process modes, has only names.
         names = [name for name, kind in self._error_classes.items() if isinstance(error, kind)]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from greenmicro import codecs
 from greenmicro.entrypoints import Entrypoint
 from greenmicro.limits import Limit
-from greenmicro.messages import Message, Outcome, Publication, Settlement
+from greenmicro.messages import Failure, Message, Outcome, Publication, Settlement
 from greenmicro.routes import Route
 from greenmicro.settings import Settings
 from greenmicro.workers import Place, Worker
@@ -75,7 +75,8 @@ class Recorder(Entrypoint):
 
     Attributes:
         settled: Message, settlement and outcome of each, in order.
-        refused: Messages whose `begin` is False.
+        refused: Messages that are not its own any more.
+        asked: Those that it was to begin.
     """
 
     def __init__(self, route: Route | None = None) -> None:
@@ -83,8 +84,13 @@ class Recorder(Entrypoint):
         self.service: Any = FakeService()
         self.settled: list[tuple[Message, Settlement, Outcome]] = []
         self.refused: list[Message] = []
+        self.asked: list[Message] = []
 
     def begin(self, message: Message) -> bool:
+        self.asked.append(message)
+        return self.holds(message)
+
+    def holds(self, message: Message) -> bool:
         return not any(message is one for one in self.refused)
 
     def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
@@ -120,11 +126,16 @@ class FakeService:
 
     # Its broker, and that one's only consumer.
 
-    def subscribe(self, subscription: Any, receive: Callable[[Message], None]) -> FakeService:
+    def subscribe(
+        self, subscription: Any, receive: Callable[[Message], None], lose: Callable[[Message, Failure], None]
+    ) -> FakeService:
         self.subscriptions.append((subscription, receive))
         return self
 
     def begin(self, message: Message) -> bool:
+        return self.ours
+
+    def holds(self, message: Message) -> bool:
         return self.ours
 
     def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:

@@ -10,7 +10,7 @@ import pytest
 from greenmicro import codecs
 from greenmicro.entrypoints import Entrypoint, TimeEntrypoint
 from greenmicro.errors import PayloadError
-from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Settlement
+from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Reason, Settlement
 from greenmicro.retry import Retry
 from greenmicro.routes import Route
 from tests.fakes import FakeService, Recorder, message
@@ -27,6 +27,7 @@ def test_the_base_receives_and_claims_nothing() -> None:
     entrypoint.stop()
     assert entrypoint.claim(service.settings) is None
     assert entrypoint.begin(message())
+    assert entrypoint.holds(message())
     assert not entrypoint.replies
     assert not service.submitted
     assert not service.spawned
@@ -128,6 +129,17 @@ def test_a_failure_is_logged_with_its_traceback(
     assert told in record.getMessage()
 
 
+@pytest.mark.parametrize(
+    ('on_error', 'settlement'), [('drop', Settlement.ACK), ('dead_letter', Settlement.DEAD_LETTER)]
+)
+def test_what_is_to_be_run_no_more_gets_what_its_route_says(on_error: str, settlement: Settlement) -> None:
+    """It is not tried again, whatever the policy, and settled like any other."""
+    entrypoint, received = Recorder(Route('tasks.run', retry=Retry(9), on_error=on_error)), message()
+    failure = Failure(Reason.WORKER_LOST, 'worker lost: 3 times')
+    entrypoint.lose(received, failure)
+    assert entrypoint.settled == [(received, settlement, Outcome.failed(failure))]
+
+
 def test_a_retry_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
     """With the delay rounded up, without its traceback; `settle` is told what the route has decided."""
     entrypoint = Recorder(Route('tasks.run', retry=Retry(2, initial_delay_s=3, jitter=0)))
@@ -141,6 +153,28 @@ def test_a_retry_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
     assert record.levelno == logging.WARNING
     told = 'failed (target error), attempt 1, again in 5 s: builtins.ValueError: v'
     assert record.getMessage().endswith(told)
+
+
+class OwnRetry(Retry):
+    """A policy whose delay is the user's own."""
+
+    def delay_s(self, count: int, chance: Any = None) -> Any:
+        return {1: 7 * 86_400, 2: float('nan')}[count]
+
+
+@pytest.mark.parametrize('failures', [0, 1, 2])
+def test_what_cannot_be_decided_is_dead_lettered(failures: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A delay that is none, or a policy that raises: unsettled the message would hold its place for ever."""
+    entrypoint = Recorder(Route('tasks.run', retry=OwnRetry(9)))
+    entrypoint.retries = True
+    entrypoint.finished(message(headers={'greenmicro.attempt': failures}), FAILED)
+    ((_, settlement, outcome),) = entrypoint.settled
+    assert settlement is Settlement.DEAD_LETTER
+    assert outcome.failure is not None
+    told = 'KeyError: 3' if failures == 2 else 'ValueError: the delay of a retry: wanted 0 to 86400 seconds'
+    assert told in outcome.failure.error
+    assert 'what becomes of <Message' in caplog.text
+    assert told in caplog.text
 
 
 def test_retries_where_nothing_can_come_again_are_a_fault() -> None:

@@ -17,6 +17,7 @@ from greenmicro.errors import ConfigError, TargetTimeoutError
 from greenmicro.limits import overrun
 from greenmicro.messages import NOT_RUN, SUCCEEDED, Message, Outcome, Reason
 from greenmicro.routes import Route
+from greenmicro.signals import RetryLater
 from greenmicro.translators import MessageTranslator
 from greenmicro.workers import Interrupted, Worker
 from tests import fakes
@@ -164,6 +165,28 @@ def test_whatever_a_target_raises_is_a_failed_attempt(error: BaseException) -> N
     outcome = worker(raising(error)).run(message())
     assert reason_of(outcome) == Reason.TARGET
     assert type(error).__name__ in error_of(outcome)
+
+
+class Later(RetryLater):
+    """Sets its own delay, or none at all."""
+
+    def __init__(self, **attributes: Any) -> None:
+        vars(self).update(attributes)
+
+
+@pytest.mark.parametrize('delay_s', [7 * 86_400, float('nan'), -1, '5', None])
+def test_a_retry_later_with_an_impossible_delay_is_an_ordinary_failure(delay_s: Any) -> None:
+    """A subclass may set what the constructor refuses; the error says what was wrong."""
+    failure = worker(raising(Later(delay_s=delay_s))).run(message()).failure
+    assert failure is not None
+    assert (failure.reason, failure.delay_s) == (Reason.TARGET, None)
+    assert failure.error == f'tests.test_workers.Later: delay_s: wanted 0 to 86400 seconds, found {delay_s!r}'
+
+
+def test_a_retry_later_without_its_delay_is_an_ordinary_failure() -> None:
+    """A subclass whose constructor does not call that of RetryLater; with a delay it is the signal."""
+    assert reason_of(worker(raising(Later())).run(message())) == Reason.TARGET
+    assert reason_of(worker(raising(Later(delay_s=5))).run(message())) == Reason.RETRY_LATER
 
 
 @pytest.mark.parametrize('error', EVERY_KIND, ids=repr)

@@ -107,11 +107,16 @@ class EventListener(Entrypoint):
                 service.prefetch,
             ),
             self.receive,
+            self.lose,
         )
 
     def begin(self, message: Message) -> bool:
         """Say whether the message is still ours: not if its channel was lost before it started."""
         return self.consumer.begin(message)
+
+    def holds(self, message: Message) -> bool:
+        """Say whether the message is still ours, while it waits for a worker."""
+        return self.consumer.holds(message)
 
     def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
         """Hand the settlement to the consumer, the only one who tells the broker."""

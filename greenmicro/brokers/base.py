@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 
 from greenmicro.amqp.topology import Exchange, Subscription
-from greenmicro.messages import Message, Outcome, Publication, Settlement
+from greenmicro.messages import Failure, Message, Outcome, Publication, Settlement
 from greenmicro.settings import Settings
 
 #: Takes one message; returns at once and never raises.
 Receive = Callable[[Message], None]
+#: Takes one message that is to be run no more, and why; it is settled like any other.
+Lose = Callable[[Message, Failure], None]
 
 
 class Consumer(ABC):
@@ -28,6 +30,13 @@ class Consumer(ABC):
             False when its channel was lost before it started: the broker delivers it again, so it is
             dropped here, and is not settled.
         """
+
+    def holds(self, message: Message) -> bool:
+        """Say whether a message that waits for a worker is still ours; unlike `begin` it changes nothing.
+
+        The broker's handle tells, where it has such a mark.
+        """
+        return not getattr(message.delivery, 'dropped', False)
 
     @abstractmethod
     def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
@@ -66,12 +75,13 @@ class Broker(ABC):
         """Have an exchange declared before anything is published; before `start`."""
 
     @abstractmethod
-    def subscribe(self, subscription: Subscription, receive: Receive) -> Consumer:
+    def subscribe(self, subscription: Subscription, receive: Receive, lose: Lose) -> Consumer:
         """Have a queue declared, bound and consumed from; before `start`.
 
         Args:
             subscription: The queue, what feeds it, and the prefetch.
             receive: Called on the hub for each message.
+            lose: Called on the hub for each message that took too many services with it.
         """
 
     @abstractmethod

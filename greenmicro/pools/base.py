@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
@@ -9,8 +10,15 @@ from typing import NamedTuple
 
 from greenmicro.dependencies import Publish
 from greenmicro.entrypoints import Entrypoint
-from greenmicro.messages import Message
+from greenmicro.messages import Message, Outcome
 from greenmicro.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: From so many waiting messages on it is looked for those that are not ours any more. What a lost channel
+#: leaves would otherwise stay, bodies and all, for as long as all workers are busy: once more the prefetch
+#: for each channel that is lost.
+SWEEP_FROM = 64
 
 
 class Job(NamedTuple):
@@ -30,6 +38,7 @@ class Pending:
         self._waiting: dict[Entrypoint, deque[Message]] = {}
         self._turns: deque[Entrypoint] = deque()
         self._count = 0
+        self._sweep_at = SWEEP_FROM
 
     def __len__(self) -> int:
         return self._count
@@ -43,6 +52,8 @@ class Pending:
             self._turns.append(entrypoint)
         line.append(message)
         self._count += 1
+        if self._count >= self._sweep_at:
+            self._sweep()
 
     def put_first(self, job: Job) -> None:
         """Put a job back that was taken and could not be started."""
@@ -65,6 +76,14 @@ class Pending:
             if entrypoint.begin(message):
                 return Job(entrypoint, message)
         return None
+
+    def _sweep(self) -> None:
+        """Drop what is no longer ours; the next time at twice of what is left, which keeps it cheap."""
+        for entrypoint, line in self._waiting.items():
+            self._waiting[entrypoint] = deque(message for message in line if entrypoint.holds(message))
+        self._turns = deque(entrypoint for entrypoint in self._turns if self._waiting[entrypoint])
+        self._count = sum(map(len, self._waiting.values()))
+        self._sweep_at = max(SWEEP_FROM, 2 * self._count)
 
     def clear(self) -> list[Job]:
         """Take all that waits, without asking whether it is still ours."""
@@ -120,3 +139,11 @@ class Pool(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release the places: dependencies are torn down, children have ended when it returns."""
+
+    def tell_outcome(self, job: Job, outcome: Outcome) -> None:
+        """Tell a job's entrypoint what became of it."""
+        try:
+            job.entrypoint.finished(job.message, outcome)
+        except Exception:
+            # The user's own finished(): it must not cost a greenlet or a child.
+            logger.exception('%s: %r could not be settled', job.entrypoint.name, job.message)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from collections import deque
 from typing import Any, Protocol
 
@@ -18,12 +17,14 @@ from greenmicro.pipe import Frames, Kind, dumps, frame, loads_plain
 from greenmicro.pools.base import Job
 from greenmicro.pools.deadlines import READ_S, Deadline
 from greenmicro.pools.endings import end_of, name_of
-from greenmicro.pools.spawning import spawn
+from greenmicro.pools.spawning import kill, spawn
 
 logger = logging.getLogger(__name__)
 
 #: How long a child may still live, in seconds, after the end of its pipe or when it failed to get ready.
 END_TIMEOUT_S = 0.3
+#: How long, in seconds, one is waited for that was killed. It may hang in the kernel, in a dead file system.
+KILL_TIMEOUT_S = 3.0
 #: How long after the end of a child its pipe may stay open, in seconds: what it wrote is read till then.
 #: Longer only if a process that its target forked holds the pipe.
 LINGER_S = 0.05
@@ -131,7 +132,12 @@ class Child:
     def kill(self) -> None:
         """Kill it with all that it has started, unless it has ended."""
         if not self._exited.is_set():
-            self._kill_group()
+            kill(self.pid)
+
+    def leave(self) -> None:
+        """Say that it is waited for no longer, though it was killed and has not ended."""
+        text = 'worker process %d has not ended %g s after SIGKILL, and is not waited for any longer'
+        logger.error(text, self.pid, KILL_TIMEOUT_S)
 
     def _spawn(self, theirs: int, ours: int) -> None:
         loop = get_hub().loop
@@ -162,7 +168,7 @@ class Child:
         if job is None:
             # It takes nothing up, and has nothing to lose.
             self.end = f'stopped by {name} while it was idle, and killed'
-            self._kill_group()
+            kill(self.pid)
         elif job.entrypoint.route.timeout_s is None:
             logger.warning(
                 'worker process %d was stopped by %s while it runs %r; its route has no timeout_s, so it is '
@@ -176,15 +182,9 @@ class Child:
         self._watcher.stop()
         self._watcher.close()
         self.end = self.end or end_of(code)
-        self._kill_group()  # what it has started
+        kill(self.pid)  # what it has started
         self._exited.set()
         gevent.spawn_later(LINGER_S, self._hang_up)
-
-    def _kill_group(self) -> None:
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):  # the latter is what macOS says of zombies
-            pass
 
     def _hang_up(self) -> None:
         try:
@@ -244,7 +244,7 @@ class Child:
     def _overrun(self) -> None:
         self.overran = self.started
         self.end = 'killed at its time limit'
-        self._kill_group()
+        kill(self.pid)
 
     def _publish(self, number: int, payload: bytes) -> None:
         """Publish for a target; in a greenlet of its own, as its threads may publish at the same time."""
@@ -259,8 +259,9 @@ class Child:
         self._deadline.stop()
         if not self._exited.wait(END_TIMEOUT_S):
             self.end = 'closed its pipe, and was killed'
-            self._kill_group()
-            self._exited.wait()
+            kill(self.pid)
+            if not self._exited.wait(KILL_TIMEOUT_S):
+                self.leave()
         self._socket.close()
         self._owner.on_gone(self)
         self.known.set()

@@ -185,7 +185,7 @@ class GreenletPool(Pool):
             killed = outcome.failure is not None and KILLED in outcome.failure.lineage
             if outcome.failure is not None and me in self._interrupted:
                 outcome = NOT_RUN
-            job.entrypoint.finished(job.message, outcome)
+            self.tell_outcome(job, outcome)
         finally:
             del self._running[me]
         return not killed

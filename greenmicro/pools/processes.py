@@ -18,7 +18,7 @@ from greenmicro.limits import overrun
 from greenmicro.messages import NOT_RUN, Failure, Message, Outcome, Reason
 from greenmicro.pipe import dumps
 from greenmicro.pools.base import Job, Pool
-from greenmicro.pools.children import Child
+from greenmicro.pools.children import KILL_TIMEOUT_S, Child
 from greenmicro.pools.deadlines import GRACE_S
 from greenmicro.pools.setup import route_table, setup_frame
 from greenmicro.settings import Settings
@@ -121,7 +121,10 @@ class ProcessPool(Pool):
         gevent.wait(ends, timeout=CLOSE_TIMEOUT_S)
         for child in children:
             child.kill()
-        gevent.wait(ends)
+        gevent.wait(ends, timeout=KILL_TIMEOUT_S)
+        for child in children:
+            if not child.gone.is_set():
+                child.leave()
 
     def _shut(self) -> None:
         """Start neither jobs nor children any more."""
@@ -150,11 +153,7 @@ class ProcessPool(Pool):
                 self._missing.set()
 
     def _finish(self, job: Job, outcome: Outcome) -> None:
-        try:
-            job.entrypoint.finished(job.message, outcome)
-        except Exception:
-            # The user's own finished(): it must not cost the child.
-            logger.exception('%s: %r could not be settled', job.entrypoint.name, job.message)
+        self.tell_outcome(job, outcome)
         self._unfinished -= 1
         self._passed_on.pop(id(job.message), None)
         self._tell_if_done()

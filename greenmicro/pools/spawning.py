@@ -1,8 +1,9 @@
-"""Starts a child process: an interpreter of its own, which gets one end of a pipe of ours."""
+"""Starts a child process, an interpreter of its own, which gets one end of a pipe of ours; and kills it."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,3 +46,11 @@ def spawn(theirs: int, ours: int) -> int:
         setpgroup=0,
         setsigmask=IGNORED,  # until the child ignores them
     )
+
+
+def kill(group: int) -> None:
+    """Kill a child with all that it has started; nothing happens if there is none of it any more."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # the latter is what macOS says of zombies
+        pass

@@ -74,6 +74,7 @@ def test_the_consumer_says_whether_a_message_is_still_ours(ours: bool) -> None:
     service = FakeService()
     service.ours = ours
     assert listening(service).begin(message()) is ours
+    assert listening(service).holds(message()) is ours
 
 
 def test_settlements_go_to_the_consumer() -> None:

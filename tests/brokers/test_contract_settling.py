@@ -74,7 +74,7 @@ def test_two_consumers_share_a_queue(broker: Broker, listen: Listen) -> None:
 
 def came_back(message: Message) -> bool:
     """Whether it says that it was delivered before: a classic queue's is counted, and sent to its end."""
-    return message.redelivered or message.crashes == 1
+    return message.redelivered or message.suspicions == 1
 
 
 def test_given_back_after_stop_goes_to_another(broker: Broker, listen: Listen) -> None:
@@ -108,14 +108,16 @@ def test_given_back_goes_to_who_waits(broker: Broker, listen: Listen) -> None:
 
 
 def test_unsettled_at_close_comes_back(broker: Broker, listen: Listen) -> None:
-    """What a service holds when it closes comes again: it may not be begun, nor settled, any more."""
+    """What a service holds when it closes comes again: it is not ours to begin, nor to settle, any more."""
     first = listen('work', prefetch=3)
     for number in range(3):
         broker.publish(event(b'%d' % number))
     done, started = first.take(2)
     pending = first.receive()
     first.ack(done)
+    assert first.consumer.holds(pending)
     first.side.close()
+    assert not first.consumer.holds(pending)
     assert not first.consumer.begin(pending)
     first.ack(started)
     again = listen('work').take(2)

@@ -121,10 +121,13 @@ def test_a_requeued_letter(kind: str, amqp_client: Client, amqp_uri: str) -> Non
         'r',
     )
     assert (properties.priority, properties.user_id, properties.delivery_mode) == (2, None, 2)
+    # The time of its death stays: by it a service tells the letter from what it was before.
+    assert type(got.headers['greenmicro.time']) is int
     assert got.headers == {
         'tenant': 7,
         'greenmicro.origin_exchange': 'shop.events',
         'greenmicro.origin_routing_key': 'placed',
+        'greenmicro.time': got.headers['greenmicro.time'],
     }
     assert amqp_client.queue_counts(DEAD) == (0, 0)
 

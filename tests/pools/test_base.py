@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from greenmicro.messages import Message
-from greenmicro.pools.base import Job, Pending
+from greenmicro.pools.base import SWEEP_FROM, Job, Pending
 from tests.fakes import Recorder, message
 
 
@@ -82,6 +82,53 @@ def test_what_is_no_longer_ours_is_dropped(pending: Pending) -> None:
         pending.put(entrypoint, one)
     assert taken(pending) == [Job(entrypoint, given[2])]
     assert len(pending) == 0
+
+
+def test_what_lost_channels_leave_does_not_pile_up(pending: Pending) -> None:
+    """While no worker is free: a hundred channels that are lost, with twelve messages waiting on each."""
+    entrypoint, quiet = Recorder(), Recorder()
+    pending.put(quiet, message('quiet'))
+    for _ in range(100):
+        held = messages(12)
+        for one in held:
+            pending.put(entrypoint, one)
+        assert len(pending) <= SWEEP_FROM
+        entrypoint.refused += held
+    assert not entrypoint.asked
+    entrypoint.refused = entrypoint.refused[:-12]
+    assert [job.message for job in taken(pending) if job.entrypoint is entrypoint] == held
+    assert len(pending) == 0
+
+
+def test_an_entrypoint_all_of_whose_line_is_gone_has_no_turn(pending: Pending) -> None:
+    """It gets one again with its next message."""
+    lost, kept = Recorder(), Recorder()
+    lost.refused = messages(SWEEP_FROM - 1)
+    for one in lost.refused:
+        pending.put(lost, one)
+    given = message('kept')
+    pending.put(kept, given)
+    assert len(pending) == 1
+    assert taken(pending) == [Job(kept, given)]
+    pending.put(lost, given)
+    assert taken(pending) == [Job(lost, given)]
+
+
+def test_many_that_are_ours_are_seldom_looked_through(pending: Pending) -> None:
+    """Each is asked about once or twice, however many wait."""
+    asked = 0
+
+    class Counting(Recorder):
+        def holds(self, message: Message) -> bool:
+            nonlocal asked
+            asked += 1
+            return True
+
+    entrypoint, given = Counting(), messages(5_000)
+    for one in given:
+        pending.put(entrypoint, one)
+    assert 0 < asked < 2 * len(given)
+    assert [job.message for job in taken(pending)] == given
 
 
 def test_a_job_can_be_put_back_first(pending: Pending) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import gevent
-from amqp.exceptions import AMQPError, NotFound
+from amqp.exceptions import NotFound
 
 from greenmicro.amqp.topology import Delay, Exchange, Queue, delay_of
 from greenmicro.brokers.rabbitmq.connection import Connection
-from greenmicro.brokers.rabbitmq.publisher import Errand, Publisher
+from greenmicro.brokers.rabbitmq.errands import run_errand
+from greenmicro.brokers.rabbitmq.publisher import Publisher
 from greenmicro.brokers.rabbitmq.topology import kombu_exchange
 from greenmicro.errors import BrokerError, PublishError, RefusedError, UnavailableError, UnroutableError
 from greenmicro.messages import Publication
@@ -56,7 +56,7 @@ class Delays:
         delay = delay_of(publication.exchange, publication.delay_s)
         held = publication._replace(exchange=delay.exchange.name, mandatory=True, delay_s=None)
         limit_s = self._confirm_timeout_s if publication.timeout_s is None else publication.timeout_s
-        deadline = time.monotonic() + limit_s + SETTLED_S
+        deadline = time.monotonic() + limit_s
         try:
             self._publish(held, delay, deadline)
         except (UnroutableError, RefusedError):
@@ -65,29 +65,34 @@ class Delays:
             self._publish(held, delay, deadline)
 
     def _publish(self, held: Publication, delay: Delay, deadline: float) -> None:
-        self._see_to(delay, deadline)
+        if self._see_to(delay, deadline):
+            deadline += SETTLED_S
         self._publisher.publish(held._replace(timeout_s=max(0.0, deadline - time.monotonic())))
 
-    def _see_to(self, delay: Delay, deadline: float) -> None:
-        """Have a delay declared on the present connection, or on the next one if it is lost meanwhile."""
+    def _see_to(self, delay: Delay, deadline: float) -> bool:
+        """Have a delay declared on the present connection, or on the next one if it is lost meanwhile.
+
+        Returns:
+            Whether that was to be waited for: its queue may have had to settle, on top of the deadline.
+        """
         name = delay.exchange.name
         while True:
             self._publisher.ready.wait(max(0.0, deadline - time.monotonic()))
             connection = self._publisher.connection
             if connection is None:
-                return  # publishing says why
+                return False  # publishing says why
             known = self._declared.get(name)
             if known is not None and known[0] is connection:
                 if delay.due is not None and time.monotonic() - known[1] > BOUND_S:
                     self._errand(connection, delay)
-                return
+                return False
             errand = self._errand(connection, delay)
-            errand.join(max(0.0, deadline - time.monotonic()))
+            errand.join(max(0.0, deadline + SETTLED_S - time.monotonic()))
             if not errand.ready():
                 raise UnavailableError(f'{name} was not declared in time; the message was not sent')
             error = errand.value
             if error is None:
-                return
+                return True
             if not isinstance(error, UnavailableError) or time.monotonic() > deadline:
                 raise error
             gevent.sleep(POLL_S)
@@ -129,26 +134,6 @@ class Delays:
             _declare_queue(channel, delay.unheard, delay.due)
         # Last: from now on it sends to what is there already.
         _declare_queue(channel, delay.queue, delay.exchange)
-
-
-def run_errand(connection: Connection, run: Callable[[Any], None]) -> None:
-    """Do something on a channel of its own: a refusal must not take others' messages along.
-
-    Raises:
-        BrokerError: The broker refuses it; its cause says with which answer.
-        UnavailableError: The connection is lost meanwhile.
-    """
-    errand = Errand()
-    try:
-        channel = connection.channel()
-        connection.wire.owners[channel.channel_id] = errand
-        run(channel)
-        connection.wire.owners.pop(channel.channel_id, None)
-        channel.close()
-    except (AMQPError, OSError) as error:
-        if errand.error is not None:
-            raise BrokerError(str(errand.error)) from errand.error
-        raise UnavailableError(f'the connection was lost meanwhile: {error}') from error
 
 
 def _exists(connection: Connection, queue: Queue) -> bool:

@@ -26,6 +26,7 @@ class Delivery:
     """Where a message's settlement goes: the channel that it came on, and its tag there.
 
     Attributes:
+        dropped: Whether its channel was lost before it was worked on: the broker delivers it again.
         generation: Which of the queue's channels it was; a lost one is never written to.
         tag: The delivery tag.
         started: Whether it is being worked on; it is then not dropped when its channel is lost.
@@ -33,12 +34,13 @@ class Delivery:
         suspect: Whether it was delivered before, to a process that ended with it for all that is known here.
     """
 
-    __slots__ = ('doubt', 'generation', 'started', 'suspect', 'tag')
+    __slots__ = ('doubt', 'dropped', 'generation', 'started', 'suspect', 'tag')
 
     def __init__(self, generation: int, tag: int) -> None:
         self.generation = generation
         self.tag = tag
         self.started = False
+        self.dropped = False
         self.doubt: Doubt | None = None
         self.suspect = False
 
@@ -93,6 +95,7 @@ class Deliveries:
             if message.delivery.started:
                 message.delivery.doubt = self._doubts.add(key_of(message), message, owed=True)
             else:
+                message.delivery.dropped = True
                 self._dropped.add(key_of(message))
 
     def _unsure(self) -> list[Hashable]:

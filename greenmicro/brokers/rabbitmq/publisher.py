@@ -18,6 +18,7 @@ from greenmicro.brokers.rabbitmq.backoff import REFUSED_RETRY_S, backoff
 from greenmicro.brokers.rabbitmq.confirms import Flights
 from greenmicro.brokers.rabbitmq.connection import Connection
 from greenmicro.brokers.rabbitmq.contents import Content
+from greenmicro.brokers.rabbitmq.errands import run_errand
 from greenmicro.brokers.rabbitmq.link import Link
 from greenmicro.brokers.rabbitmq.owners import ChannelOwner
 from greenmicro.brokers.rabbitmq.publications import pack_publication
@@ -238,34 +239,11 @@ class Publisher(ChannelOwner):
         Raises:
             BrokerError: The broker refuses it.
             UnavailableError: There is no connection, or it is lost meanwhile.
+            BlockedError: A resource alarm; the broker would not answer until its end.
         """
-        connection = self._link.connection
+        connection = self.connection
         if connection is None:
-            raise UnavailableError('the broker is not there')
-        errand = Errand()
-        try:
-            channel = connection.channel()
-            connection.wire.owners[channel.channel_id] = errand
-            queue = self._queues.get(name, Queue(name))
-            kombu.Queue(name, durable=True, queue_arguments=dict(queue.arguments) or None)(channel).declare()
-            connection.wire.owners.pop(channel.channel_id, None)
-            channel.close()
-        except (AMQPError, OSError) as error:
-            if errand.error is not None:
-                raise BrokerError(str(errand.error)) from error
-            raise UnavailableError(f'the connection was lost meanwhile: {error}') from error
-
-
-class Errand(ChannelOwner):
-    """Owns a channel for a moment, to hear why the broker closes it.
-
-    Attributes:
-        error: Why it did.
-    """
-
-    def __init__(self) -> None:
-        self.error: ChannelError | None = None
-
-    def closed(self, error: ChannelError) -> None:
-        """Hear that the broker has closed the channel."""
-        self.error = error
+            raise BlockedError(ALARM) if self._link.blocked else UnavailableError('the broker is not there')
+        queue = self._queues.get(name, Queue(name))
+        declared = kombu.Queue(name, durable=True, queue_arguments=dict(queue.arguments) or None)
+        run_errand(connection, lambda channel: declared(channel).declare())

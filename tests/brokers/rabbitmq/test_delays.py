@@ -13,8 +13,9 @@ from gevent.event import Event
 
 from greenmicro.amqp.topology import Exchange, Queue, queue_of_type
 from greenmicro.brokers.rabbitmq import delays, republisher
-from greenmicro.errors import RefusedError, UnavailableError
-from tests.brokers.rabbitmq.faults import close_connections
+from greenmicro.brokers.rabbitmq.broker import RabbitBroker
+from greenmicro.errors import BlockedError, RefusedError, UnavailableError
+from tests.brokers.rabbitmq.faults import alarm, close_connections, publish_until_blocked
 from tests.brokers.sides import EVENTS, Inbox, Listen, NewSide, event
 from tests.support.amqp_client import Client
 from tests.support.erlang import binary
@@ -171,6 +172,24 @@ def test_a_delayed_event_that_is_refused_is_an_error(amqp_client: Client, new_si
     with pytest.raises(RefusedError, match=r'greenmicro\.delay\.100\.shop\.events cannot be declared'):
         side.broker.publish(event(mandatory=False)._replace(delay_s=0.1))
     side.broker.publish(event(mandatory=False))
+
+
+def test_a_delayed_publication_keeps_its_own_deadline(
+    new_side: NewSide, rabbitmq: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time that a new delay takes to settle counts only where there is one."""
+    side = new_side(CONFIRM_TIMEOUT_S=60)
+    broker = side.broker
+    broker.declare(EVENTS)
+    side.start_ready()
+    delayed = event(mandatory=False)._replace(delay_s=10, timeout_s=0.1)
+    broker.publish(delayed._replace(timeout_s=None))
+    monkeypatch.setattr(delays, 'SETTLED_S', 60.0)
+    assert isinstance(broker, RabbitBroker)
+    with alarm(rabbitmq):
+        publish_until_blocked(broker)
+        with gevent.Timeout(10), pytest.raises(BlockedError):
+            broker.publish(delayed)
 
 
 def test_an_event_exchange_that_was_deleted_is_bound_again(

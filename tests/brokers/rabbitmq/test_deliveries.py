@@ -66,6 +66,20 @@ def test_what_has_not_started_is_dropped_with_its_channel() -> None:
     assert deliveries.unsettled == 1
 
 
+def test_what_is_dropped_is_marked() -> None:
+    """So that it need not wait for a worker; what has started, and what comes anew, is not."""
+    deliveries, _ = opened()
+    waiting, running = arrive(deliveries, 1, 'a'), arrive(deliveries, 2, 'b')
+    for message in (waiting, running):
+        deliveries.take_in(message)
+    deliveries.begin(running)
+    assert not waiting.delivery.dropped
+    reopened(deliveries)
+    again = arrive(deliveries, 1, 'a', redelivered=True)
+    deliveries.take_in(again)
+    assert [message.delivery.dropped for message in (waiting, running, again)] == [True, False, False]
+
+
 def test_what_runs_settles_its_redelivery() -> None:
     """A message that is running when its channel is lost is not run again; its ack goes to the new tag."""
     deliveries, _ = opened()

@@ -10,6 +10,8 @@ import pytest
 from greenmicro.amqp.topology import Exchange
 from greenmicro.brokers.rabbitmq.broker import RabbitBroker
 from greenmicro.errors import (
+    BlockedError,
+    BrokerError,
     PayloadError,
     PublishError,
     RefusedError,
@@ -121,6 +123,23 @@ def test_the_callers_own_timeout_is_its_own(publisher: Publisher, rabbitmq: Node
         publish_until_blocked(broker)
         with pytest.raises(gevent.Timeout), gevent.Timeout(0.1):
             broker.publish(event(mandatory=False))
+
+
+def test_a_queue_is_not_declared_during_an_alarm(
+    publisher: Publisher, amqp_client: Client, rabbitmq: Node
+) -> None:
+    """The broker would answer at its end; after that it is declared, and a refusal says why."""
+    broker = publisher()
+    with alarm(rabbitmq):
+        publish_until_blocked(broker)
+        with gevent.Timeout(10), pytest.raises(BlockedError, match='alarm'):
+            broker._publisher.declare_queue('q')
+    broker.publish(event(mandatory=False))
+    broker._publisher.declare_queue('q')
+    assert amqp_client.queue_counts('q') == (0, 0)
+    amqp_client.declare_queue('other', arguments={'x-max-length': 5})
+    with pytest.raises(BrokerError, match='x-max-length'):
+        broker._publisher.declare_queue('other')
 
 
 @pytest.mark.parametrize('size', [131_064, 131_065, 131_072, 1_000_000])

@@ -120,6 +120,13 @@ def write_to_the_pipe(payload):
         except OSError: continue
         if link.startswith('socket:'): os.write(fd, bytes(100))
 
+def close_the_pipe(payload):
+    for fd in range(3, 256):
+        try: link = os.readlink(f'/proc/self/fd/{fd}')
+        except OSError: continue
+        if link.startswith('socket:'): os.close(fd)
+    time.sleep(1000)
+
 def stdin(payload): return sys.stdin.read()
 """
 
