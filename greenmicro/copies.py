@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from greenmicro.messages import ATTEMPT_HEADER, CRASHES_HEADER, Failure, Message, Publication, Reason
+from greenmicro.messages import (
+    ATTEMPT_HEADER,
+    CRASHES_HEADER,
+    SUSPICIONS_HEADER,
+    Failure,
+    Message,
+    Publication,
+    Reason,
+)
 
 #: Where a message was first published, for one that comes back through the default exchange.
 ORIGIN_EXCHANGE = 'greenmicro.origin_exchange'
@@ -14,6 +22,14 @@ ORIGIN_ROUTING_KEY = 'greenmicro.origin_routing_key'
 DUE = 'greenmicro.due.'
 #: What a queue counts, and further receivers, who have had their copies. What CC names would get it again.
 OF_THE_QUEUE = frozenset(('x-delivery-count', 'x-acquired-count', 'CC', 'BCC'))
+#: On a message that is on its last chance: from where it is delivered with this mark it is run, and no
+#: other one with it.
+ALONE_HEADER = 'greenmicro.alone'
+#: How often a message was published to the end of its queue unrun. Each such copy has to differ from the one
+#: before: it might else be taken for that one's redelivery.
+MOVES_HEADER = 'greenmicro.moves'
+#: What is held against a message until it has been run to an end.
+SUSPECTED = frozenset((SUSPICIONS_HEADER, ALONE_HEADER, MOVES_HEADER))
 #: What a broker writes of a message that it dead-lettered, as delays do; it drops a message that comes into
 #: a queue for the second time with such a history.
 HISTORY = frozenset(
@@ -44,7 +60,7 @@ def retry_of(message: Message, failure: Failure) -> Publication:
     properties = {
         key: value for key, value in message.properties.items() if key not in ('expiration', 'user_id')
     }
-    headers = _kept_headers(message)
+    headers = {key: value for key, value in _kept_headers(message).items() if key not in SUSPECTED}
     if failure.reason == Reason.WORKER_LOST:
         headers[CRASHES_HEADER] = message.crashes + 1
     else:

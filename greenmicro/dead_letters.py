@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from greenmicro.copies import HISTORY, OF_THE_QUEUE, ORIGIN_EXCHANGE, ORIGIN_ROUTING_KEY
+from greenmicro.copies import HISTORY, OF_THE_QUEUE, ORIGIN_EXCHANGE, ORIGIN_ROUTING_KEY, SUSPECTED
 from greenmicro.messages import ATTEMPT_HEADER, CRASHES_HEADER, Failure, Message, Publication, Reason
 
 #: What is added to a queue's name to name the queue of its dead letters.
@@ -18,8 +18,8 @@ UNREADABLE_LIMIT = 16_000
 #: So much of the message's own headers is kept, as text; AMQP takes up to 1.7 times that for the same.
 HEADERS_LIMIT = 40_000
 #: Not passed on: what the broker counts, and what would have it copy the letter to other queues, the work
-#: queue among them, from where it would come again for ever.
-NOT_KEPT = HISTORY | OF_THE_QUEUE
+#: queue among them, from where it would come again for ever; and what was held against it.
+NOT_KEPT = HISTORY | OF_THE_QUEUE | SUSPECTED
 
 
 def dead_queue_name(queue: str) -> str:
@@ -53,8 +53,10 @@ def dead_letter(message: Message, failure: Failure) -> Publication:
         'greenmicro.host': os.uname().nodename,
         'greenmicro.time': int(time.time()),
     }
-    if crashes := message.crashes + (failure.reason == Reason.WORKER_LOST):
-        headers[CRASHES_HEADER] = crashes
+    if failure.reason == Reason.WORKER_LOST:
+        headers[CRASHES_HEADER] = max(message.crashes, message.suspicions) + 1
+    elif message.crashes:
+        headers[CRASHES_HEADER] = message.crashes
     if left_out := len(message.headers.keys() - kept_headers.keys() - NOT_KEPT):
         headers['greenmicro.headers_left_out'] = left_out
     if message.unreadable is not None:

@@ -178,6 +178,13 @@ class Entrypoint:
             # The user's own code; what runs beside and after this message must not feel it.
             logger.exception('%s: %r could not be settled', self.name, message)
 
+    def lose(self, message: Message, failure: Failure) -> None:
+        """Take a message home that is to be run no more, since it took too many processes with it."""
+        outcome = Outcome.failed(failure)
+        settlement = self.route.settlement(message, outcome, self.service.settings, retries=False)
+        self._log_failure(message, settlement, failure)
+        self.settle(message, settlement, outcome)
+
     def _decide(self, message: Message, outcome: Outcome) -> tuple[Settlement, Outcome]:
         settings = self.service.settings
         settlement = self.route.settlement(message, outcome, settings, self.retries)

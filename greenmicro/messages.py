@@ -17,8 +17,10 @@ EMPTY: Mapping[str, Any] = {}
 #: How many attempts at a message ended in failure before this delivery.
 ATTEMPT_HEADER = 'greenmicro.attempt'
 MOST_ATTEMPTS = 1_000_000
-#: How many processes a message is known to have taken with it.
+#: How many child processes a message took with it.
 CRASHES_HEADER = 'greenmicro.crashes'
+#: How many services left it unsettled when they ended, or lost their connection: of it, or beside it.
+SUSPICIONS_HEADER = 'greenmicro.suspicions'
 
 #: A traceback in a header is capped: at 200 kB of headers the broker drops the connection (501).
 TRACEBACK_LIMIT = 8_000
@@ -58,8 +60,13 @@ class Message(NamedTuple):
 
     @property
     def crashes(self) -> int:
-        """How many worker processes ended while they ran this message."""
+        """How many child processes ended while they ran this message."""
         return self._count(CRASHES_HEADER)
+
+    @property
+    def suspicions(self) -> int:
+        """How many services ended, or lost their connection, while they held this message."""
+        return self._count(SUSPICIONS_HEADER)
 
     @property
     def message_id(self) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from greenmicro import codecs
 from greenmicro.entrypoints import Entrypoint
 from greenmicro.limits import Limit
-from greenmicro.messages import Message, Outcome, Publication, Settlement
+from greenmicro.messages import Failure, Message, Outcome, Publication, Settlement
 from greenmicro.routes import Route
 from greenmicro.settings import Settings
 from greenmicro.workers import Place, Worker
@@ -126,7 +126,9 @@ class FakeService:
 
     # Its broker, and that one's only consumer.
 
-    def subscribe(self, subscription: Any, receive: Callable[[Message], None]) -> FakeService:
+    def subscribe(
+        self, subscription: Any, receive: Callable[[Message], None], lose: Callable[[Message, Failure], None]
+    ) -> FakeService:
         self.subscriptions.append((subscription, receive))
         return self
 

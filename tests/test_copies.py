@@ -6,8 +6,16 @@ from typing import Any
 
 import pytest
 
-from greenmicro.copies import copy_of, names_of, retry_of
-from greenmicro.messages import ATTEMPT_HEADER, CRASHES_HEADER, Failure, Message, Publication, Reason
+from greenmicro.copies import ALONE_HEADER, MOVES_HEADER, copy_of, names_of, retry_of
+from greenmicro.messages import (
+    ATTEMPT_HEADER,
+    CRASHES_HEADER,
+    SUSPICIONS_HEADER,
+    Failure,
+    Message,
+    Publication,
+    Reason,
+)
 
 FAILURE = Failure(Reason.TARGET, 'ValueError: v', delay_s=1.5)
 LOST = Failure(Reason.WORKER_LOST, 'worker lost: killed by SIGKILL', delay_s=1.5)
@@ -64,6 +72,12 @@ def test_a_failed_attempt_is_counted() -> None:
         message = came_back(retry_of(message, FAILURE))
         assert (message.attempt, message.crashes) == (attempt, 1)
     assert came_back(retried(headers={ATTEMPT_HEADER: 'forged'})).attempt == 2
+
+
+def test_what_was_run_to_an_end_is_no_suspect_any_more() -> None:
+    """A retry says nothing of how often services left it, and is not marked."""
+    held_against_it = {SUSPICIONS_HEADER: 2, ALONE_HEADER: True, MOVES_HEADER: 3}
+    assert retried(headers=held_against_it).headers.keys().isdisjoint(held_against_it)
 
 
 def test_a_crash_is_counted_apart() -> None:

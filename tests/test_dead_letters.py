@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from amqp.basic_message import Message as Content
 
+from greenmicro.copies import ALONE_HEADER, MOVES_HEADER
 from greenmicro.dead_letters import HEADERS_LIMIT, UNREADABLE_LIMIT, dead_letter, dead_queue_name
-from greenmicro.messages import ATTEMPT_HEADER, CRASHES_HEADER, Failure, Message, Reason
+from greenmicro.messages import ATTEMPT_HEADER, CRASHES_HEADER, SUSPICIONS_HEADER, Failure, Message, Reason
 
 FAILURE = Failure('target error', 'builtins.ValueError: v', ('builtins.ValueError',), 'Traceback ...')
 FRAME = 131_072
@@ -97,6 +98,15 @@ def test_crashes_are_counted(reason: str, given: int | None, written: int | None
     headers = {} if given is None else {CRASHES_HEADER: given}
     made = dead_letter(Message(b'{}', headers=headers, queue='work'), Failure(reason, 'e'))
     assert made.headers.get(CRASHES_HEADER) == written
+
+
+def test_what_was_held_against_a_message_is_told_only_where_it_died_of_it() -> None:
+    """One that fails by itself has been run to an end: it took nothing with it."""
+    suspected = Message(b'{}', headers={SUSPICIONS_HEADER: 2, ALONE_HEADER: True, MOVES_HEADER: 4}, queue='q')
+    for reason, crashes in ((Reason.WORKER_LOST, 3), (Reason.TARGET, None)):
+        headers = dead_letter(suspected, Failure(reason, 'e')).headers
+        assert headers.get(CRASHES_HEADER) == crashes
+        assert headers.keys().isdisjoint(suspected.headers)
 
 
 def test_forged_reasons_are_overwritten() -> None:

@@ -10,7 +10,7 @@ import pytest
 from greenmicro import codecs
 from greenmicro.entrypoints import Entrypoint, TimeEntrypoint
 from greenmicro.errors import PayloadError
-from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Settlement
+from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Reason, Settlement
 from greenmicro.retry import Retry
 from greenmicro.routes import Route
 from tests.fakes import FakeService, Recorder, message
@@ -127,6 +127,17 @@ def test_a_failure_is_logged_with_its_traceback(
     assert record.levelno == logging.ERROR
     told = f'failed (target error), attempt 1, {word}: builtins.ValueError: v\nTraceback ...'
     assert told in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ('on_error', 'settlement'), [('drop', Settlement.ACK), ('dead_letter', Settlement.DEAD_LETTER)]
+)
+def test_what_is_to_be_run_no_more_gets_what_its_route_says(on_error: str, settlement: Settlement) -> None:
+    """It is not tried again, whatever the policy, and settled like any other."""
+    entrypoint, received = Recorder(Route('tasks.run', retry=Retry(9), on_error=on_error)), message()
+    failure = Failure(Reason.WORKER_LOST, 'worker lost: 3 times')
+    entrypoint.lose(received, failure)
+    assert entrypoint.settled == [(received, settlement, Outcome.failed(failure))]
 
 
 def test_a_retry_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -107,6 +107,7 @@ class EventListener(Entrypoint):
                 service.prefetch,
             ),
             self.receive,
+            self.lose,
         )
 
     def begin(self, message: Message) -> bool:

@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 
 from greenmicro.amqp.topology import Exchange, Subscription
-from greenmicro.messages import Message, Outcome, Publication, Settlement
+from greenmicro.messages import Failure, Message, Outcome, Publication, Settlement
 from greenmicro.settings import Settings
 
 #: Takes one message; returns at once and never raises.
 Receive = Callable[[Message], None]
+#: Takes one message that is to be run no more, and why; it is settled like any other.
+Lose = Callable[[Message, Failure], None]
 
 
 class Consumer(ABC):
@@ -73,12 +75,13 @@ class Broker(ABC):
         """Have an exchange declared before anything is published; before `start`."""
 
     @abstractmethod
-    def subscribe(self, subscription: Subscription, receive: Receive) -> Consumer:
+    def subscribe(self, subscription: Subscription, receive: Receive, lose: Lose) -> Consumer:
         """Have a queue declared, bound and consumed from; before `start`.
 
         Args:
             subscription: The queue, what feeds it, and the prefetch.
             receive: Called on the hub for each message.
+            lose: Called on the hub for each message that took too many services with it.
         """
 
     @abstractmethod

@@ -46,7 +46,7 @@ def test_a_killer_is_found(
             deaths += 1
     assert ledger.of('S')['killer'] == CRASHES
     with write(amqp_uri, 'thread', MAX_WORKERS=4, MAX_CRASHES=CRASHES, **arguments) as program:
-        program.wait_for('3 times a process ended with it, dead letter', 20)
+        program.wait_for('3 times a process ended with it, run no more', 20)
         ledger.wait_for('F', NEIGHBOURS - 1)
         amqp_client.wait_for_counts(f'{queue}.dead', ready=1)
         letter = amqp_client.get(f'{queue}.dead')

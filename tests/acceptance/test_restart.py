@@ -1,4 +1,4 @@
-"""The broker restarted under load, in each mode: nothing is lost, and it goes on by itself."""
+"""The broker restarted under load: nothing is lost, and it goes on by itself."""
 
 import itertools
 from collections.abc import Iterator
@@ -50,6 +50,8 @@ class Load:
             assert not self.greenlet.dead
 
 
+# All modes, both types of queues, and the figures: tests/faults, rows B1 and B2.
+@pytest.mark.parametrize('mode', ['thread', 'greedy_process'])
 @pytest.mark.parametrize('how', ['terminated', 'killed'])
 def test_a_broker_restarted_under_load(how: str, mode: str, write: Write, ledger: Ledger, node: Node) -> None:
     """Every confirmed message is run once, those from before, from between and from after."""

@@ -62,7 +62,11 @@ class Inbox:
     def __init__(self, side: Side, subscription: Subscription, receive: Receive | None = None) -> None:
         self.side = side
         self.line: Line[Message] = Line()
-        self.consumer = side.broker.subscribe(subscription, receive or self.line.put_nowait)
+        self.consumer = side.broker.subscribe(subscription, receive or self.line.put_nowait, self.lose)
+
+    def lose(self, message: Message, failure: Failure) -> None:
+        """Dead-letter what is to be run no more."""
+        self.consumer.settle(message, Settlement.DEAD_LETTER, Outcome.failed(failure))
 
     def receive(self) -> Message:
         """Wait for one message; it is pending, as no worker has begun it."""

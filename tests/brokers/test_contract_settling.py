@@ -74,7 +74,7 @@ def test_two_consumers_share_a_queue(broker: Broker, listen: Listen) -> None:
 
 def came_back(message: Message) -> bool:
     """Whether it says that it was delivered before: a classic queue's is counted, and sent to its end."""
-    return message.redelivered or message.crashes == 1
+    return message.redelivered or message.suspicions == 1
 
 
 def test_given_back_after_stop_goes_to_another(broker: Broker, listen: Listen) -> None:

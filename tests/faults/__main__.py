@@ -22,6 +22,7 @@ from tests.faults.frameworks import FRAMEWORKS
 from tests.faults.play import Result, play_row
 from tests.faults.row import Cell, Row
 from tests.faults.rows import ROWS, absent
+from tests.faults.small_disk import SmallDisk
 from tests.support.rabbitmq import Node
 
 CHECKOUT = Path(__file__).parents[2]
@@ -39,8 +40,8 @@ def main() -> int:
     began = time.monotonic()
     missing = absent()
     rows = [row for row in chosen(asked.rows) if row.id not in missing]
-    for kind in (Node, Cluster):
-        here = [row for row in rows if row.cluster is (kind is Cluster)]
+    for kind in (Node, SmallDisk, Cluster):
+        here = [row for row in rows if node_of(row) is kind]
         if here:
             with kind() as node:
                 results += played(here, node, asked)
@@ -55,6 +56,13 @@ def main() -> int:
     failed = sum(bool(result.broken) for result in results)
     print(f'{told} {failed} failed. The report is in {asked.into}.')
     return min(failed, 1)
+
+
+def node_of(row: Row) -> type[Node]:
+    """What a row is played on."""
+    if row.cluster:
+        return Cluster
+    return SmallDisk if row.small_disk else Node
 
 
 def played(rows: list[Row], node: Node, asked: argparse.Namespace) -> list[Result]:

@@ -96,10 +96,10 @@ class Publisher:
         self.confirmed.add(name)
         return name
 
-    def bulk(self, count: int, size: int = 0) -> None:
+    def bulk(self, count: int, **fields: Any) -> None:
         """Publish very many, confirmed as a whole."""
         names = [f'bulk-{number}-{uuid.uuid4().hex[:6]}' for number in range(count)]
-        bodies = (json.dumps({'id': name, 'filler': 'x' * size}).encode() for name in names)
+        bodies = (json.dumps({'id': name, **fields}).encode() for name in names)
         full = {'content_type': 'application/json', 'content_encoding': 'utf-8'}
         with Client(self.uri) as client:
             client.publish_many(self.exchange, self.routing_key, bodies, **full)

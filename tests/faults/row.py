@@ -44,6 +44,7 @@ class Row:
         queue_types: those on which it means something.
         own_node: whether the whole broker suffers, so that no other row may run on it meanwhile.
         cluster: whether it is played on three nodes; the service knows all of them.
+        small_disk: whether it is played on a node whose disk is soon full.
         proxied: whether the service reaches the broker through the fault proxy.
         quick: whether it belongs to the quick tier.
     """
@@ -57,6 +58,7 @@ class Row:
     queue_types: tuple[str, ...] = ('classic', 'quorum')
     own_node: bool = False
     cluster: bool = False
+    small_disk: bool = False
     proxied: bool = False
     quick: bool = True
 

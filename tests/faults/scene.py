@@ -9,13 +9,14 @@ from types import TracebackType
 
 from tests.faults.cluster import Cluster
 from tests.faults.judge import Evidence, Run
+from tests.faults.outcomes import Outcome, read
 from tests.faults.publisher import Publisher
 from tests.faults.remains import OUT_QUEUE, Remains
 from tests.faults.row import Cell, Row
 from tests.faults.service import Service, tasks_of
 from tests.faults.together import Together
 from tests.support.amqp_client import Client
-from tests.support.erlang import QueueCounts
+from tests.support.erlang import QueueCounts, binary
 from tests.support.ledger import Ledger
 from tests.support.program import Program
 from tests.support.proxy import Proxy
@@ -23,6 +24,10 @@ from tests.support.rabbitmq import Node
 
 POLL_S = 0.02
 READY_S = 30.0
+CHANNELS = """
+Is = fun(Pid) -> (catch rabbit_channel:info(Pid, [vhost])) == [{{vhost, {vhost}}}] end,
+lists:filter(Is, rabbit_channel:list()).
+"""
 NO_QUEUE = QueueCounts(-1, -1, -1)
 
 
@@ -93,23 +98,20 @@ class Scene:
     ) -> None:
         self._stack.close()
 
-    def start(self, *, ready: bool = True, uri: str | None = None, hosts: Path | None = None) -> Program:
+    def start(self, *, ready: bool = True, uri: str | None = None, within: Iterable[str] = ()) -> Program:
         """Start the service; further calls start further ones.
 
         Args:
             ready: whether to wait until it consumes.
             uri: where it finds the broker, if not where it is.
-            hosts: what it sees as /etc/hosts, in a mount namespace of its own; root is needed for that.
+            within: a command that becomes the command after it, as `env` does, or `nsenter`.
         """
         folder = self.folder / str(len(self.programs))
         folder.mkdir()
         framework = self.cell.framework
         framework.write(folder, uri or self.uri, self.cell.mode, self.cell.queue_type, self.service)
         (folder / 'tasks.py').write_text(tasks_of(self.service, str(self.ledger.path)))
-        command = [framework.python()]
-        if hosts is not None:
-            script = f'mount --bind {hosts} /etc/hosts && exec {command[0]} main.py'
-            command = ['unshare', '--mount', 'sh', '-c', script]
+        command = [*within, framework.python(), 'main.py']
         self.program = Program(folder, *command[1:], measured=False, python=command[0])
         self.programs.append(self._stack.enter_context(self.program))
         if ready:
@@ -201,6 +203,16 @@ class Scene:
             if time.monotonic() > deadline:
                 raise TimeoutError(f'not within {timeout_s} s: {wanted}')
             time.sleep(POLL_S)
+
+    def channels(self) -> set[str]:
+        """The channels that are open in the scene's vhost, by the broker's names for them."""
+        return set(re.findall(r'<[\d.]+>', self.node.eval(CHANNELS.format(vhost=binary(self.vhost)))))
+
+    def outcomes(self) -> list[Outcome]:
+        """What targets were told of their publishes, in the harness's words, '' for a confirm."""
+        words = self.cell.framework.errors
+        noted = read(self.folder / 'outcomes')
+        return [outcome._replace(told=words.get(outcome.told, outcome.told)) for outcome in noted]
 
     def finished(self) -> set[str]:
         """The ids that targets have finished."""

@@ -10,7 +10,7 @@ import gevent
 from gevent.event import Event
 
 from greenmicro.amqp.topology import Exchange, Subscription, dead_queue_of
-from greenmicro.brokers.base import Broker, Consumer, Receive
+from greenmicro.brokers.base import Broker, Consumer, Lose, Receive
 from greenmicro.brokers.memory.queues import Item, MemoryQueue
 from greenmicro.brokers.memory.vhost import Vhost, enter, leave
 from greenmicro.brokers.memory.wire import copied_headers
@@ -52,7 +52,7 @@ class MemoryBroker(Broker):
         """Have an exchange declared at start; see the contract."""
         self._exchanges.append(exchange)
 
-    def subscribe(self, subscription: Subscription, receive: Receive) -> MemoryConsumer:
+    def subscribe(self, subscription: Subscription, receive: Receive, lose: Lose) -> MemoryConsumer:
         """Add a queue to consume from; see the contract."""
         consumer = MemoryConsumer(subscription, receive)
         self._consumers.append(consumer)

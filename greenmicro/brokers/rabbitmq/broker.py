@@ -9,7 +9,7 @@ import gevent
 from gevent.event import Event
 
 from greenmicro.amqp.topology import Exchange, Subscription, dead_queue_of
-from greenmicro.brokers.base import Broker, Receive
+from greenmicro.brokers.base import Broker, Lose, Receive
 from greenmicro.brokers.rabbitmq.connection import Connection
 from greenmicro.brokers.rabbitmq.consumer import RabbitConsumer
 from greenmicro.brokers.rabbitmq.delays import Delays
@@ -44,12 +44,13 @@ class RabbitBroker(Broker):
         self._publisher.declare(exchange)
         self._delays.declare(exchange)
 
-    def subscribe(self, subscription: Subscription, receive: Receive) -> RabbitConsumer:
+    def subscribe(self, subscription: Subscription, receive: Receive, lose: Lose) -> RabbitConsumer:
         """Add a queue to consume from; see the contract."""
         settings = self._settings
         consumer = RabbitConsumer(
             subscription,
             receive,
+            lose,
             self._republisher,
             settings.reconnect_max_s,
             settings.max_crashes,

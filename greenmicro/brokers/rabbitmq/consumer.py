@@ -12,11 +12,11 @@ from amqp.exceptions import AccessRefused, AMQPError, ChannelError, NotFound, Pr
 from gevent.event import Event
 
 from greenmicro.amqp.topology import Subscription
-from greenmicro.brokers.base import Consumer, Receive
+from greenmicro.brokers.base import Consumer, Lose, Receive
 from greenmicro.brokers.rabbitmq.backoff import REFUSED_RETRY_S, backoff
 from greenmicro.brokers.rabbitmq.connection import Connection
 from greenmicro.brokers.rabbitmq.contents import Content
-from greenmicro.brokers.rabbitmq.crashes import Fate, Suspicion, moved
+from greenmicro.brokers.rabbitmq.crashes import Fate, Suspicion, lost, moved
 from greenmicro.brokers.rabbitmq.deliveries import Deliveries
 from greenmicro.brokers.rabbitmq.moves import Moves
 from greenmicro.brokers.rabbitmq.owners import ChannelOwner
@@ -33,8 +33,6 @@ logger = logging.getLogger(__name__)
 #: this count on it is republished as it arrives, which sets the count back; limits that make sense to anyone
 #: are above it.
 CAME_BACK_MOST = 5
-#: How long a message waits, in seconds, while another one that may have killed processes runs alone.
-LAST_CHANCE_WAIT_S = 1.0
 #: How long a stop waits, in seconds, for copies whose originals are not settled yet.
 MOVES_TIMEOUT_S = 2.0
 #: What is wrong with the service rather than the moment: a permission, a missing exchange, arguments that
@@ -50,6 +48,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
     Args:
         subscription: The queue and what feeds it.
         receive: Called for each message, on the reader's greenlet.
+        lose: Called for one that is to be run no more.
         republisher: Carries dead letters and retries.
         reconnect_max_s: The longest delay between two tries to consume, in seconds.
         max_crashes: At how many processes that ended with it a message is dead-lettered.
@@ -64,6 +63,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
         self,
         subscription: Subscription,
         receive: Receive,
+        lose: Lose,
         republisher: Republisher,
         reconnect_max_s: float,
         max_crashes: int,
@@ -71,12 +71,14 @@ class RabbitConsumer(Consumer, ChannelOwner):
     ) -> None:
         self._subscription = subscription
         self._receive = receive
+        self._lose_message = lose
         self._republisher = republisher
         self._reconnect_max_s = reconnect_max_s
         self._on_fatal = on_fatal
         self._queue = subscription.queue.name
         self._deliveries = Deliveries(subscription.prefetch)
-        self._suspicion = Suspicion(max_crashes, self._deliveries.holds)
+        counts = subscription.queue.arguments.get('x-queue-type') == 'quorum'
+        self._suspicion = Suspicion(max_crashes, counts, self._deliveries.holds)
         self._moves = Moves(republisher, self._deliveries, self._settle_channel, receive)
         self._server: Any = None
         self._channel: Any = None
@@ -161,8 +163,10 @@ class RabbitConsumer(Consumer, ChannelOwner):
 
     def _settle_channel(self) -> None:
         # A channel works in order: when it answers this, which changes nothing for its consumer, it has
-        # carried out the acks that were written before.
-        self._channel.basic_qos(0, self._subscription.prefetch, False)
+        # carried out the acks that were written before. One that does not consume yet has none, and is
+        # about to ask the same, of which amqp may take two answers for one.
+        if self.ready.is_set():
+            self._channel.basic_qos(0, self._subscription.prefetch, False)
 
     def _may_try_again(self) -> bool:
         """Say so once for each change of state; False when the broker refuses us for good."""
@@ -207,25 +211,25 @@ class RabbitConsumer(Consumer, ChannelOwner):
         if message.headers and (origin := names_of(message)) != names:
             message = message._replace(exchange=origin[0], routing_key=origin[1])
         if self._deliveries.take_in(message):
-            if message.redelivered or message.crashes:
+            if message.redelivered or message.suspicions:
                 self._receive_again(message)
             else:
                 self._receive(message)
 
     def _receive_again(self, message: Message) -> None:
         """Take a message that came before: it may have killed processes, or be about to be dropped."""
-        fate, publication, crashes = self._suspicion.judge(message, message.delivery.suspect)
-        if publication is None:
+        fate, publication, suspicions = self._suspicion.judge(message, message.delivery.suspect)
+        if suspicions > max(1, message.suspicions):  # the first may have been any process's end
+            logger.error('%r: %d times a process ended with it, %s', message, suspicions, fate.value)
+        if fate is Fate.LOST:
+            self._lose_message(message, lost(suspicions))
+        elif publication is None:
             count = message.headers.get('x-delivery-count')
             if isinstance(count, int) and count >= CAME_BACK_MOST:
                 self._moves.move(message, moved(message))
             else:
                 self._moves.receive(message)
-        elif fate is Fate.WAIT:
-            gevent.spawn_later(LAST_CHANCE_WAIT_S, self._moves.move, message, publication)
         else:
-            if crashes > max(1, message.crashes):  # the first may have been any process's end
-                logger.error('%r: %d times a process ended with it, %s', message, crashes, fate.value)
             self._moves.move(message, publication)
 
     def cancelled(self) -> None:
@@ -258,7 +262,8 @@ class RabbitConsumer(Consumer, ChannelOwner):
     def _give_back(self, message: Message) -> None:
         if self._stopping.is_set() and not self.stopped.is_set():
             return  # it would come straight back; it goes back when the connection is closed
-        if (message.redelivered or message.crashes) and message.delivery.doubt is None:
-            self._moves.move(message, moved(message))  # given back once more, it would be counted as a crash
+        if (message.redelivered or message.suspicions) and message.delivery.doubt is None:
+            # Given back once more, it would raise suspicion.
+            self._moves.move(message, moved(message), self._deliveries.give_back)
         else:
             self._deliveries.give_back(message)

@@ -7,19 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from greenmicro.copies import copy_of
-from greenmicro.dead_letters import dead_letter
-from greenmicro.messages import CRASHES_HEADER, Failure, Message, Publication, Reason
+from greenmicro.copies import ALONE_HEADER, MOVES_HEADER, copy_of
+from greenmicro.messages import SUSPICIONS_HEADER, Failure, Message, Publication, Reason
 
-#: On a message that is on its last chance: from where it is delivered with this mark it is run, and no
-#: other one with it.
-ALONE_HEADER = 'greenmicro.alone'
-#: How often a message was published to the end of its queue unrun. Each such copy has to differ from the one
-#: before: it might else be taken for that one's redelivery.
-MOVES_HEADER = 'greenmicro.moves'
 #: How long a marked copy is waited for, in seconds, before another message may be marked; another replica
 #: may have got it.
 MARKED_S = 5.0
+#: How long a message waits, in seconds, while another one that may have killed processes runs alone.
+WAIT_S = 1.0
 
 
 class Fate(enum.Enum):
@@ -27,8 +22,7 @@ class Fate(enum.Enum):
 
     RUN = 'run'
     MOVE = 'to the end of its queue'
-    WAIT = 'to the end of its queue, a little later'
-    BURY = 'dead letter'
+    LOST = 'run no more'
 
 
 class Verdict(NamedTuple):
@@ -36,38 +30,46 @@ class Verdict(NamedTuple):
 
     Attributes:
         fate: What becomes of it.
-        publication: Its next form; None where it is run.
-        crashes: How often a process has ended with it, as far as is known.
+        publication: Its next form, where it is moved.
+        suspicions: How many services have left it unsettled, as far as is known.
     """
 
     fate: Fate
     publication: Publication | None = None
-    crashes: int = 0
+    suspicions: int = 0
 
 
 RUN = Verdict(Fate.RUN)
 
 
 class Suspicion:
-    """Counts the processes that ended while they held a message, and finds out which message it was.
+    """Counts the services that ended while they held a message, and finds out which message it was.
 
     Whoever finds a message that another process left unsettled cannot know whether that process ran it, and
     died of it, or held it beside the one that it died of, or was merely stopped. So the message is counted,
     and published to the end of its queue with the count, and runs like any other. On its last chance it must
     be told from its neighbours: it is marked, and runs while no other marked one is here. Only a marked
-    message that comes again is dead-lettered; what is not marked was not run, and is not counted again.
+    message that comes again is run no more; what is not marked was not run, and is not counted again. Once
+    it has been run to an end, failed or not, nothing is held against it any more.
 
     Args:
-        most: At how many crashes a message is dead-lettered. At least two are needed, since the first only
-            raises suspicion.
+        most: At how many suspicions a message is run no more. At least two are needed, since the first may
+            have any reason.
+        counts: Whether its queue counts by itself what comes back, as quorum queues do. On another queue
+            such a count is somebody else's, and never changes.
         holds: Says whether a message is still unsettled here.
         clock: Monotonic seconds.
     """
 
     def __init__(
-        self, most: int, holds: Callable[[Message], bool], clock: Callable[[], float] = time.monotonic
+        self,
+        most: int,
+        counts: bool,
+        holds: Callable[[Message], bool],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._last = max(2, most) - 1
+        self._counts = counts
         self._holds = holds
         self._clock = clock
         self._alone: Message | None = None
@@ -80,26 +82,26 @@ class Suspicion:
             message: What was delivered, and not begun.
             suspect: Whether a process may have ended with it since it was last published.
         """
-        crashes = message.crashes
+        suspicions = message.suspicions
         alone = message.headers.get(ALONE_HEADER) is True
-        if suspect and crashes < self._last:
+        if suspect and suspicions < self._last:
             charge = self._charge(message)
             if not charge:
                 return RUN
-            crashes = min(crashes + charge, self._last)
-            return Verdict(Fate.MOVE, moved(message, {CRASHES_HEADER: crashes}), crashes)
-        if crashes < self._last:
+            suspicions = min(suspicions + charge, self._last)
+            return Verdict(Fate.MOVE, moved(message, {SUSPICIONS_HEADER: suspicions}), suspicions)
+        if suspicions < self._last:
             return RUN
         if suspect and alone:
-            return Verdict(Fate.BURY, _letter(message), crashes + 1)
+            return Verdict(Fate.LOST, None, suspicions + 1)
         return self._give_last_chance(message, alone)
 
     def _charge(self, message: Message) -> int:
-        """Say how many crashes a suspect is to be counted."""
+        """Say how many suspicions a suspect is to be counted."""
         came_back = message.headers.get('x-delivery-count')
         # A quorum queue goes on counting by itself. So the first time, a mere stop as a rule, the message may
         # keep its place; it is counted together with the second.
-        if message.crashes or self._last == 1 or not isinstance(came_back, int):
+        if message.suspicions or self._last == 1 or not self._counts or not isinstance(came_back, int):
             return 1
         return 0 if came_back < 2 else 2
 
@@ -110,11 +112,12 @@ class Suspicion:
             self._expected_until = 0.0
             return RUN
         if alone:  # at once: marked, it would be taken for the one that runs
-            return Verdict(Fate.MOVE, moved(message), message.crashes)
+            return Verdict(Fate.MOVE, moved(message), message.suspicions)
         if free and self._clock() >= self._expected_until:
             self._expected_until = self._clock() + MARKED_S
-            return Verdict(Fate.MOVE, moved(message, {ALONE_HEADER: True}), message.crashes)
-        return Verdict(Fate.WAIT, moved(message), message.crashes)
+            return Verdict(Fate.MOVE, moved(message, {ALONE_HEADER: True}), message.suspicions)
+        # It waits in the broker: here it would take the room of one that can run.
+        return Verdict(Fate.MOVE, moved(message)._replace(delay_s=WAIT_S), message.suspicions)
 
 
 def moved(message: Message, marks: Mapping[str, Any] | None = None) -> Publication:
@@ -131,7 +134,7 @@ def moved(message: Message, marks: Mapping[str, Any] | None = None) -> Publicati
     return copy._replace(headers={**headers, **(marks or {})})
 
 
-def _letter(message: Message) -> Publication:
-    headers = {key: value for key, value in message.headers.items() if key != ALONE_HEADER}
-    error = f'worker lost: {message.crashes + 1} times a process ended that ran it, or had it to run'
-    return dead_letter(message._replace(headers=headers), Failure(Reason.WORKER_LOST, error))
+def lost(suspicions: int) -> Failure:
+    """Say why a message is run no more."""
+    error = f'worker lost: {suspicions} times a process ended that ran it, or had it to run'
+    return Failure(Reason.WORKER_LOST, error)

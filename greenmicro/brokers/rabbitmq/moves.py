@@ -45,12 +45,21 @@ class Moves:
         self._idle = Event()
         self._idle.set()
 
-    def move(self, message: Message, publication: Publication) -> None:
-        """Move a message that is still to be settled; returns at once."""
+    def move(
+        self, message: Message, publication: Publication, refused: Callable[[Message], None] | None = None
+    ) -> None:
+        """Move a message that is still to be settled; returns at once.
+
+        Args:
+            message: The message.
+            publication: Its form at the end of its queue.
+            refused: What is done with it where its queue is full; else it is handed on, to be run unmoved.
+                It must not be tried again and again: it holds the place of one that would make room.
+        """
         if not self._deliveries.holds(message):
             return
-        greenlet = self._republisher.move(message, publication, self._deliveries)
-        if greenlet is not None:
+        greenlet = self._republisher.move(message, publication, self._deliveries, refused or self._receive)
+        if greenlet is not None and not publication.delay_s:
             self._moving.add(greenlet)
             greenlet.rawlink(self._moved)
 

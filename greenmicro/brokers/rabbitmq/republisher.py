@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -15,8 +15,15 @@ from greenmicro.brokers.rabbitmq.backoff import REFUSED_RETRY_S, backoff
 from greenmicro.brokers.rabbitmq.delays import Delays
 from greenmicro.brokers.rabbitmq.deliveries import Deliveries
 from greenmicro.brokers.rabbitmq.publisher import Publisher
-from greenmicro.errors import BrokerError, PayloadError, PublishError, StoppingError, UnroutableError
-from greenmicro.messages import ATTEMPT_HEADER, CRASHES_HEADER, Message, Publication
+from greenmicro.errors import (
+    BrokerError,
+    PayloadError,
+    PublishError,
+    RefusedError,
+    StoppingError,
+    UnroutableError,
+)
+from greenmicro.messages import ATTEMPT_HEADER, CRASHES_HEADER, SUSPICIONS_HEADER, Message, Publication
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +52,20 @@ class Republisher:
         self._staying: Counter[str] = Counter()
         self._told: dict[str, set[str]] = {}
 
-    def move(self, message: Message, publication: Publication, deliveries: Deliveries) -> Any:
+    def move(
+        self,
+        message: Message,
+        publication: Publication,
+        deliveries: Deliveries,
+        refused: Callable[[Message], None] | None = None,
+    ) -> Any:
         """Publish, then ack; returns at once. A message whose channel was lost meanwhile is let be.
 
         Args:
             message: What is moved.
             publication: Its new form, to a queue through the default exchange.
             deliveries: Where it is acked, or given back once the publisher is closed.
+            refused: Gets the message, unmoved, if the queue refuses its new form; else it is tried again.
 
         Returns:
             The greenlet that does it; None if it is let be.
@@ -59,7 +73,7 @@ class Republisher:
         # From now on it is being worked on: were it dropped with its channel, it would go on from both.
         if not deliveries.begin(message):
             return None
-        return self._moving.spawn(self._move, message, publication, deliveries)
+        return self._moving.spawn(self._move, message, publication, deliveries, refused)
 
     def wait(self, timeout_s: float) -> None:
         """Wait for what is being moved."""
@@ -69,7 +83,13 @@ class Republisher:
         """Give up on what could not be moved."""
         self._moving.kill()
 
-    def _move(self, message: Message, publication: Publication, deliveries: Deliveries) -> None:
+    def _move(
+        self,
+        message: Message,
+        publication: Publication,
+        deliveries: Deliveries,
+        refused: Callable[[Message], None] | None,
+    ) -> None:
         queue = publication.routing_key
         waits = backoff(RETRY_MAX_S)
         stays = 0
@@ -80,6 +100,9 @@ class Republisher:
                 deliveries.give_back(message)
                 break
             except PublishError as error:
+                if refused is not None and isinstance(error, RefusedError):
+                    refused(message)
+                    break
                 self._staying[queue] += not stays
                 stays = 1
                 # The work queue itself is declared, and bound, by its consumer.
@@ -135,7 +158,7 @@ def slimmer(publication: Publication) -> Iterator[Publication]:
         if key.startswith('greenmicro.') and isinstance(value, (str, int))
     }
     yield publication._replace(headers=headers)
-    counts = (ATTEMPT_HEADER, CRASHES_HEADER)
+    counts = (ATTEMPT_HEADER, CRASHES_HEADER, SUSPICIONS_HEADER)
     counted = publication._replace(headers={key: headers[key] for key in counts if key in headers})
     yield counted
     yield counted._replace(properties={'delivery_mode': 2})

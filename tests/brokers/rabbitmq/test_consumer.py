@@ -274,7 +274,7 @@ def test_given_back_again_it_goes_to_the_end_of_its_queue(
     assert (message.exchange, message.routing_key, message.message_id) == (EVENTS.name, 'order', 'm')
     assert message.headers['x-mine'] == 1
     assert message.attempt == 1
-    assert message.crashes == 0
+    assert message.suspicions == 0
     wait(lambda: rabbitmq.queues(vhost)['q'][:2] == (0, 0))
 
 
@@ -315,7 +315,7 @@ def test_a_quorum_queue_drops_nothing_that_only_waits(
         while len(inbox):
             message = inbox.receive()
             if inbox.consumer.begin(message):
-                assert message.crashes == 0, 'nobody died'
+                assert message.suspicions == 0, 'nobody died'
                 finished.add(message.body)
                 inbox.ack(message)
         return rabbitmq.queues(vhost)['q'][:2] == (0, 0)
@@ -419,3 +419,28 @@ def publish_raw(uri: str, queue: str, properties: bytes, body: bytes) -> None:
     channel.confirm_delivery()
     channel.basic_publish('', queue, body, Raw(), mandatory=True)
     connection.close()
+
+
+def test_a_full_queue_does_not_stop_who_would_empty_it(
+    rabbitmq: Node, amqp_client: Client, new_side: NewSide, vhost: str
+) -> None:
+    """What another process left behind has no room at the end of its queue: it is run where it is."""
+    limit = '{"max-length": 5, "overflow": "reject-publish"}'
+    rabbitmq.ctl('set_policy', '-p', vhost, 'limit', '^q$', limit, '--apply-to', 'queues')
+    side = new_side()
+    inbox = side.subscribe('q', prefetch=3)
+    amqp_client.declare_queue('q')
+    for number in range(3):
+        amqp_client.publish('', 'q', number)
+    with Client(amqp_client.uri) as other:
+        other.take('q', 3, ack=False)
+        for number in range(3, 8):
+            amqp_client.publish('', 'q', number)
+    side.start_ready()
+    got = set()
+    while len(got) < 8:
+        message = inbox.next()
+        got.add(message.body)
+        inbox.ack(message)
+    assert got == {b'%d' % number for number in range(8)}
+    wait(lambda: rabbitmq.queues(vhost)['q'][:2] == (0, 0))

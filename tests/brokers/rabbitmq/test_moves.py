@@ -35,7 +35,8 @@ class Broker:
     def holds(self, message: Message) -> bool:
         return message.body in self.held
 
-    def move(self, message: Message, publication: Publication, deliveries: Any) -> Any:
+    def move(self, message: Message, publication: Publication, deliveries: Any, refused: Any) -> Any:
+        self.refused = refused
         confirm = self.confirms[message.body] = Event()
         return gevent.spawn(confirm.wait)
 
@@ -123,3 +124,19 @@ def test_what_is_settled_already_is_not_moved(broker: Broker, moves: Moves) -> N
     """It would live twice."""
     moves.move(Message(b'settled'), COPY)
     assert not broker.confirms
+
+
+def test_what_a_full_queue_refuses_is_run_unmoved(broker: Broker, moves: Moves) -> None:
+    """Or is given back, at a stop; tried on, it would keep the place of one that makes room."""
+    moves.move(Message(b'a'), COPY)
+    broker.refused(Message(b'a'))
+    assert broker.received == [b'a']
+    moves.move(Message(b'b'), COPY, broker.confirms.get)
+    assert broker.refused == broker.confirms.get
+
+
+def test_what_waits_in_the_broker_has_no_copy_here(broker: Broker, moves: Moves) -> None:
+    """Nothing waits for it."""
+    moves.move(Message(b'a'), COPY._replace(delay_s=1))
+    moves.receive(Message(b'other'))
+    assert broker.received == [b'other']

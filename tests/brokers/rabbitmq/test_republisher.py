@@ -5,7 +5,7 @@ import pytest
 from greenmicro.brokers.rabbitmq.publications import pack_publication
 from greenmicro.brokers.rabbitmq.republisher import slimmer
 from greenmicro.errors import PayloadError
-from greenmicro.messages import ATTEMPT_HEADER, CRASHES_HEADER, Publication
+from greenmicro.messages import ATTEMPT_HEADER, CRASHES_HEADER, SUSPICIONS_HEADER, Publication
 
 FRAME_MAX = 131_072
 
@@ -24,7 +24,7 @@ def test_in_the_end_every_message_can_be_written(
     headers: dict[str, object], properties: dict[str, object]
 ) -> None:
     """Our own headers stay as long as they can, and the counts always: without them it would loop."""
-    counts = {ATTEMPT_HEADER: 2, CRASHES_HEADER: 1}
+    counts = {ATTEMPT_HEADER: 2, CRASHES_HEADER: 1, SUSPICIONS_HEADER: 1}
     publication = Publication('', 'q.dead', b'body', properties, {**counts, **headers}, True)
     with pytest.raises(PayloadError):
         pack_publication(1, publication, FRAME_MAX)

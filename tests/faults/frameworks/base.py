@@ -20,12 +20,16 @@ class Framework(ABC):
         modes: its modes, each with the place where its targets run: `thread` or `process`.
         queue_types: the queue types that it can declare.
         ready: what it prints once it consumes.
+        errors: the classes of what a publish raises, each with the harness's word for it: `refused` by the
+            broker, `unknown` as no confirm came in time, `blocked` as the broker took nothing in time,
+            `unroutable`, `unsendable` as AMQP cannot carry it.
     """
 
     name: ClassVar[str]
     modes: ClassVar[dict[str, str]]
     queue_types: ClassVar[tuple[str, ...]]
     ready: ClassVar[str]
+    errors: ClassVar[dict[str, str]]
 
     @abstractmethod
     def write(self, folder: Path, uri: str, mode: str, queue_type: str, service: Service) -> None:

@@ -55,6 +55,13 @@ class Greenmicro(Framework):
     }
     queue_types = ('classic', 'quorum')
     ready = 'ready after'
+    errors = {  # noqa: RUF012  # as above
+        'RefusedError': 'refused',
+        'UnconfirmedError': 'unknown',
+        'BlockedError': 'blocked',
+        'UnroutableError': 'unroutable',
+        'PayloadError': 'unsendable',
+    }
 
     def write(self, folder: Path, uri: str, mode: str, queue_type: str, service: Service) -> None:
         config = {

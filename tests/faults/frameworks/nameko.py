@@ -63,6 +63,7 @@ class Nameko(Framework):
     modes = {'eventlet': 'thread'}  # noqa: RUF012  # typed as a class variable in the base
     queue_types = ('classic',)
     ready = 'ready after'
+    errors = {'UndeliverableMessage': 'unroutable'}  # noqa: RUF012  # as above
 
     def write(self, folder: Path, uri: str, mode: str, queue_type: str, service: Service) -> None:
         config = {

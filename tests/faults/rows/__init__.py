@@ -3,26 +3,53 @@
 import os
 
 from tests.faults.row import Row
-from tests.faults.rows import broker, children, cluster, host, life, messages, network, targets, topology
+from tests.faults.rows import (
+    broker,
+    children,
+    cluster,
+    encryption,
+    host,
+    life,
+    messages,
+    namespaces,
+    network,
+    publishing,
+    targets,
+    topology,
+)
 
 ROWS: dict[str, Row] = {
     row.id: row
-    for module in (network, broker, cluster, topology, messages, targets, children, life, host)
+    for module in (
+        network,
+        namespaces,
+        broker,
+        encryption,
+        cluster,
+        topology,
+        publishing,
+        messages,
+        targets,
+        children,
+        life,
+        host,
+    )
     for row in module.ROWS
 }
 
 #: What the table has no injector for, and where it is tested instead, if it is.
 ABSENT = {
-    'N5': 'no injector yet: two network namespaces; N3 and N4 have the same silence through the proxy',
-    'B10': 'TLS is tried by tests/brokers/rabbitmq/test_encryption.py',
-    'Q6': 'a refused publish is tried by tests/brokers/rabbitmq/test_publish_faults.py',
-    'Q7': 'a late confirm is tried by tests/brokers/rabbitmq/test_publish_faults.py',
-    'Q11': "children's sockets are looked at by tests/acceptance/test_publishing.py",
     'H8': 'the soak has a command of its own, make soak',
+}
+
+#: What only root may do.
+NEED_ROOT = {
+    'B7a': 'needs root, for a file system of its own',
+    'N5': 'needs root, for network namespaces',
+    'N14': 'needs root, for a mount namespace',
 }
 
 
 def absent() -> dict[str, str]:
     """The rows of the table that are not played here, each with its reason."""
-    without_root = {'N14': 'needs root, for a mount namespace'} if os.geteuid() else {}
-    return {**ABSENT, **without_root}
+    return {**ABSENT, **(NEED_ROOT if os.geteuid() else {})}

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from tests.faults.judge import Limits
+from tests.faults.outcomes import TOP
 from tests.faults.row import Row
 from tests.faults.rows.network import AFTER, BEFORE, PATIENT, SENDING, under_load
 from tests.faults.scene import Scene
@@ -44,6 +45,18 @@ if payload.get('sends'):
     send('out', {'id': payload['id']})
 else:
     time.sleep(0.02)
+"""
+FULL_DISK = """\
+if payload.get('first'):
+    while not os.path.exists('../now'):
+        time.sleep(0.01)
+    for _ in range(2):
+        try_to(send, payload, 'out')
+elif 'filler' in payload:
+    while not os.path.exists('../go'):
+        time.sleep(0.01)
+else:
+    send('out', {'id': payload['id']})
 """
 
 
@@ -101,6 +114,28 @@ def alarm(scene: Scene, begin: str, end: str) -> None:
     scene.together(lambda: scene.node.eval(end))
     scene.heal()
     scene.wait_finished(scene.publisher.send(AFTER, sends=True))
+
+
+def disk_full(scene: Scene) -> None:
+    """A backlog fills the broker's disk; a publish fails in time; the backlog's end makes room again."""
+    scene.start()
+    (name,) = scene.publisher.send(1, first=True)
+    scene.until('the target runs', lambda: name in scene.ledger.of('S'))
+    scene.publisher.load(0.002, filler='x' * 100_000)
+    scene.until('the alarm is on', lambda: scene.node.eval(ALARMED) == 'true', 60)
+    (scene.folder / 'now').touch()
+    scene.wait_finished([name])
+    told = [outcome.told for outcome in scene.outcomes()]
+    # The broker says that it takes nothing at the first message that it does not take.
+    wanted = f'unknown at most once, then an error of its own, found {told}'
+    scene.check(wanted, told in (['unknown', 'blocked'], ['blocked', 'blocked']))
+    scene.together(lambda: None)
+    scene.let_go()
+    scene.publisher.stop(60)
+    scene.until('the alarm is over', lambda: scene.node.eval(ALARMED) == 'false', 60)
+    scene.heal()
+    scene.excused.update(scene.publisher.confirmed)  # they publish nothing, the first but tried
+    scene.wait_finished(scene.publisher.send(AFTER))
 
 
 def ack_limit(scene: Scene) -> None:
@@ -180,6 +215,15 @@ ROWS = (
     on_own('B5', 'all connections closed by an operator', connections_closed),
     on_own('B6', 'memory alarm', lambda scene: alarm(scene, RAISE_MEMORY, CLEAR_MEMORY), service=ALARM),
     on_own('B7', 'disk alarm', lambda scene: alarm(scene, RAISE_DISK, CLEAR_DISK), service=ALARM),
+    on_own(
+        'B7a',
+        'full disk',
+        disk_full,
+        service=doing(FULL_DISK, confirm_timeout_s=2.0, workers=3, top=TOP),
+        queue_types=('classic',),  # the log of quorum queues keeps what is consumed, up to 512 MB
+        small_disk=True,
+        quick=False,
+    ),
     on_own('B8', 'consumer time-out', ack_limit, service=ACK_LIMIT),
     Row(
         'B9',

@@ -14,6 +14,8 @@ BEFORE = 100
 LOAD = doing('time.sleep(0.02)', workers=4, prefetch=8)
 ENDLESS = doing('time.sleep(600)', workers=4, prefetch=8, grace_s=1.0)
 PATIENT = doing('time.sleep(600)', workers=4, prefetch=8)
+#: How long a call may take where it may not take for ever.
+LIMIT_S = 1.0
 #: The broker delivers again what was unacked at a kill.
 UNACKED = 8
 
@@ -92,6 +94,22 @@ def child_killed(scene: Scene) -> None:
     scene.publisher.wait_for(50)
 
 
+def child_frozen(scene: Scene) -> None:
+    """SIGSTOP of a child at work: its message's time runs out, it is killed, and a new child comes."""
+    scene.start()
+    for _ in range(5 if scene.full else 2):
+        scene.publisher.send(5)
+        (name,) = scene.publisher.send(1, long=True)
+        scene.fail_for('time', name)
+        scene.until('it has begun', lambda name=name: name in scene.ledger.of('S'))  # type: ignore[misc]
+        pid = next(int(line[2]) for line in scene.ledger.lines if line[:2] == ['S', name])
+        os.kill(pid, signal.SIGSTOP)
+        scene.until('it is killed', lambda pid=pid: pid not in scene.program.children(), LIMIT_S + 2)  # type: ignore[misc]
+        others = scene.publisher.send(5)
+        scene.wait_finished(others, 2)
+    scene.check('no other message was started twice', scene.once())
+
+
 def rolling(scene: Scene) -> None:
     """Three instances, each replaced in turn under load."""
     olds = [scene.start() for _ in range(3)]
@@ -132,6 +150,13 @@ ROWS = (
         child_killed,
         LOAD,
         Limits(duplicates=1),
+        where='process',
+    ),
+    Row(
+        'L6a',
+        'SIGSTOP of a child',
+        child_frozen,
+        doing("time.sleep(0.5 if payload.get('long') else 0)", timeout_s=LIMIT_S),
         where='process',
     ),
     Row('L8', 'SIGINT to the process group', interrupted_as_a_group, LOAD),

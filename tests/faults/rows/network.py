@@ -57,7 +57,9 @@ def name_unknown(scene: Scene) -> None:
     """The broker's name is unknown for a while, at start and again later."""
     hosts = scene.folder / 'hosts'
     hosts.touch()
-    program = scene.start(ready=False, hosts=hosts, uri=scene.uri.replace('127.0.0.1', 'broker.test'))
+    script = f'mount --bind {hosts} /etc/hosts && exec "$@"'
+    within = ('unshare', '--mount', 'sh', '-c', script, 'sh')
+    program = scene.start(ready=False, within=within, uri=scene.uri.replace('127.0.0.1', 'broker.test'))
     scene.hold(4)
     scene.check('the service waits', program.running)
     told = program.output.count('broker.test')
