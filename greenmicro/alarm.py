@@ -117,7 +117,8 @@ def _is_in_target(frame: FrameType | None) -> bool:
     if frame is None or frame.f_code in _OURS:
         return False
     while frame is not None and frame.f_code not in _OURS:
-        if frame.f_globals.get('__name__', '').partition('.')[0] in UNCUT:
+        # A namespace of a target's own making may call itself anything, or nothing.
+        if str(frame.f_globals.get('__name__', '')).partition('.')[0] in UNCUT:
             return False
         frame = frame.f_back
     return True

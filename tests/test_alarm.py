@@ -133,6 +133,20 @@ def test_an_alarm_that_is_on_its_way_when_the_call_ends_means_no_other_call(alar
     signal.raise_signal(signal.SIGALRM)
 
 
+@pytest.mark.parametrize('name', [None, 7])
+def test_a_loop_in_a_namespace_without_a_proper_name_is_interrupted(name: Any, alarm: Alarm) -> None:
+    """As one that a target has made for exec()."""
+    source = 'import time\nend = time.monotonic() + 10\nwhile time.monotonic() < end: pass'
+
+    def target(payload: Any) -> None:
+        exec(source, {'__name__': name})
+
+    outcome = worker(alarm, target, 0.02).run(message())
+    assert reason(outcome) == Reason.TIMEOUT
+    assert outcome.failure is not None
+    assert 'TargetTimeoutError' in outcome.failure.error
+
+
 @pytest.mark.parametrize('where', ['on the pipe', 'in a log line', 'in an import'])
 def test_it_waits_where_it_would_spoil_something(
     where: str, alarm: Alarm, pipe: FakePipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

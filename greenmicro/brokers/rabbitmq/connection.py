@@ -73,8 +73,8 @@ class Connection(pyamqp.Connection):  # type: ignore[misc]
         TCP would give it up as soon as more is in flight than the sockets' buffers hold: after twice the
         heartbeat, again and again for as long as the alarm lasts.
         """
-        limit_ms = 0 if endless else int(USER_TIMEOUT_HEARTBEATS * 1000 * self.heartbeat)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit_ms)
+        for option, limit_ms in _patience(0 if endless else self.heartbeat).items():
+            self.sock.setsockopt(socket.IPPROTO_TCP, option, limit_ms)
 
     def abandon(self, error: Exception) -> None:
         """Let go of the socket and of everything that waits on it, without a word to the broker."""
@@ -86,6 +86,14 @@ class KombuTransport(pyamqp.Transport):  # type: ignore[misc]
     """Kombu's transport for amqp, with our connection."""
 
     Connection = Connection
+
+
+def _patience(heartbeat_s: float) -> dict[int, int]:
+    """Return TCP options by which a peer is given up that acknowledges nothing; 0 for never."""
+    option = getattr(socket, 'TCP_USER_TIMEOUT', None)
+    if option is None:  # macOS: there heartbeats alone have to tell
+        return {}
+    return {option: int(USER_TIMEOUT_HEARTBEATS * 1000 * heartbeat_s)}
 
 
 def client_of(uri: str, settings: Settings, name: str, **options: Any) -> Any:
@@ -108,9 +116,7 @@ def client_of(uri: str, settings: Settings, name: str, **options: Any) -> Any:
         transport_options={
             'wire': Wire(),
             # 1 s by default: a connection would not outlive a network that is slow for a moment.
-            'socket_settings': {
-                socket.TCP_USER_TIMEOUT: int(USER_TIMEOUT_HEARTBEATS * 1000 * settings.heartbeat_s)
-            },
+            'socket_settings': _patience(settings.heartbeat_s),
             'client_properties': {'connection_name': f'{settings.service_name} {name}'},
             **options,
         },

@@ -27,6 +27,7 @@ class Delivery:
 
     Attributes:
         dropped: Whether its channel was lost before it was worked on: the broker delivers it again.
+        key: What its redelivery is known by, once that was asked; None before.
         generation: Which of the queue's channels it was; a lost one is never written to.
         tag: The delivery tag.
         started: Whether it is being worked on; it is then not dropped when its channel is lost.
@@ -34,11 +35,12 @@ class Delivery:
         suspect: Whether it was delivered before, to a process that ended with it for all that is known here.
     """
 
-    __slots__ = ('doubt', 'dropped', 'generation', 'started', 'suspect', 'tag')
+    __slots__ = ('doubt', 'dropped', 'generation', 'key', 'started', 'suspect', 'tag')
 
     def __init__(self, generation: int, tag: int) -> None:
         self.generation = generation
         self.tag = tag
+        self.key: Hashable = None
         self.started = False
         self.dropped = False
         self.doubt: Doubt | None = None
@@ -90,13 +92,13 @@ class Deliveries:
         unsettled, self._unsettled = self._unsettled, {}
         unwritten, self._unwritten = self._unwritten, []
         for message in unwritten:
-            self._doubts.add(key_of(message), None, owed=True)
+            self._doubts.add(_key(message), None, owed=True)
         for message in unsettled.values():
             if message.delivery.started:
-                message.delivery.doubt = self._doubts.add(key_of(message), message, owed=True)
+                message.delivery.doubt = self._doubts.add(_key(message), message, owed=True)
             else:
                 message.delivery.dropped = True
-                self._dropped.add(key_of(message))
+                self._dropped.add(_key(message))
 
     def _unsure(self) -> list[Hashable]:
         """Take the keys of those whose ack was written, and may not have arrived, or not been saved."""
@@ -124,7 +126,7 @@ class Deliveries:
             delivery's; or it has finished here, and is acked.
         """
         if message.redelivered:
-            key = key_of(message)
+            key = message.delivery.key = key_of(message)
             unrun = self._dropped.take(key)
             if doubt := self._doubts.take(key, certainly=unrun):
                 if unrun:
@@ -164,7 +166,7 @@ class Deliveries:
         """Put a message back into its queue."""
         delivery: Delivery = message.delivery
         if self._close(message):
-            self._dropped.add(key_of(message))
+            self._dropped.add(_key(message))
             self._acks.nack(delivery.tag)
             self._ask_to_write()
         elif delivery.doubt is not None:
@@ -214,6 +216,10 @@ class Deliveries:
         now = self._clock()
         for message in self._unwritten:
             if message.message_id is not None:
-                self._written.append((now, key_of(message)))
+                self._written.append((now, _key(message)))
         self._unwritten.clear()
         return self._acks.take()
+
+
+def _key(message: Message) -> Hashable:
+    return message.delivery.key or key_of(message)

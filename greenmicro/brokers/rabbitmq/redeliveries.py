@@ -7,6 +7,7 @@ running here, and some is finished, its ack lost on the way.
 from __future__ import annotations
 
 import hashlib
+import marshal
 import time
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
@@ -18,6 +19,10 @@ from greenmicro.messages import Message
 AGE_S = 600.0
 #: What a quorum queue adds to the headers of what it delivers again.
 VOLATILE_HEADERS = frozenset({'x-delivery-count', 'x-acquired-count'})
+
+NO_HEADERS: frozenset[tuple[str, Hashable]] = frozenset()
+#: From 3 on, what is written depends on who else holds the value.
+MARSHAL_VERSION = 2
 
 
 class Doubt:
@@ -148,27 +153,44 @@ def key_of(message: Message) -> Hashable:
     it. A requeued dead letter, a retry, or another message of the same id differ in their headers, time or
     body.
     """
-    envelope = (
-        message.exchange,
-        message.routing_key,
-        tuple(sorted(message.properties.items())),
-        _described(message.headers),
-        message.unreadable,
-    )
-    if message.message_id is not None:
-        # The hash alone, since thousands are kept: 32 bytes each, and 64 bits are enough to tell them apart.
-        return hash((*envelope, message.body))
-    digest = hashlib.blake2b(repr(envelope).encode('utf-8', 'replace'))
-    digest.update(message.body)
-    return digest.digest()
+    body, properties, headers, exchange, routing_key, _, _, unreadable, _ = message
+    # Properties need no sorting: they are decoded in the order of the specification.
+    if properties.get('message_id') is None:
+        envelope = (exchange, routing_key, tuple(properties.items()), _described(headers), unreadable)
+        digest = hashlib.blake2b(repr(envelope).encode('utf-8', 'replace'))
+        digest.update(body)
+        return digest.digest()
+    # The hash alone, since thousands are kept: 32 bytes each, and 64 bits are enough to tell them apart.
+    # A set, as a quorum queue sorts headers as it adds its own: this is done for each message that is acked,
+    # and takes 1.9 us with nameko's headers, where sorting and describing them takes 3.
+    described = NO_HEADERS
+    if headers:
+        described = frozenset(
+            [
+                (name, value if type(value) is str else _flat(value))
+                for name, value in headers.items()
+                if name not in VOLATILE_HEADERS
+            ]
+        )
+    names, values = tuple(properties), tuple(properties.values())
+    return hash((exchange, routing_key, names, values, described, unreadable, body))
+
+
+def _flat(value: Any) -> tuple[str, str | bytes]:
+    """Return what no value of another type or content has; nothing ever reads it."""
+    # In tuples, as a text and its bytes have the same hash.
+    try:
+        return 'written', marshal.dumps(value, MARSHAL_VERSION)
+    except ValueError:  # a time, a decimal number; or tables in tables
+        pass
+    try:
+        return 'described', repr(value)
+    except RecursionError:
+        return 'too deep', ''
 
 
 def _described(headers: Mapping[str, Any]) -> str:
-    if not headers:
-        return '[]'
-    kept = sorted(headers.items())  # a quorum queue sorts them as it adds its own
-    if not headers.keys().isdisjoint(VOLATILE_HEADERS):
-        kept = [item for item in kept if item[0] not in VOLATILE_HEADERS]
+    kept = sorted(item for item in headers.items() if item[0] not in VOLATILE_HEADERS)
     try:
         return repr(kept)
     except RecursionError:  # tables in tables, as deep as they can be read

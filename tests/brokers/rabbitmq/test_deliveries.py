@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import pytest
+
+from greenmicro.brokers.rabbitmq import deliveries as module
 from greenmicro.brokers.rabbitmq.acks import SETTLEMENT
 from greenmicro.brokers.rabbitmq.deliveries import Deliveries
-from greenmicro.brokers.rabbitmq.redeliveries import AGE_S
+from greenmicro.brokers.rabbitmq.redeliveries import AGE_S, key_of
 from greenmicro.messages import ATTEMPT_HEADER, Message
 
 ACK, NACK = 80, 120
@@ -78,6 +81,23 @@ def test_what_is_dropped_is_marked() -> None:
     again = arrive(deliveries, 1, 'a', redelivered=True)
     deliveries.take_in(again)
     assert [message.delivery.dropped for message in (waiting, running, again)] == [True, False, False]
+
+
+def test_what_came_before_is_described_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often what its next delivery is known by is asked for: a body may be large."""
+    described = []
+    monkeypatch.setattr(module, 'key_of', lambda message: described.append(message) or key_of(message))
+    deliveries, writer = opened()
+    acked, given_back = (arrive(deliveries, tag, redelivered=True, body=b'%d' % tag) for tag in (1, 2))
+    acked = acked._replace(properties={'message_id': 'a'})
+    for message in (acked, given_back):
+        deliveries.take_in(message)
+    deliveries.ack(acked)
+    deliveries.give_back(given_back)
+    writer.write()
+    assert described == [acked, given_back]
+    reopened(deliveries)
+    assert not deliveries.take_in(arrive(deliveries, 1, 'a', redelivered=True, body=b'1'))
 
 
 def test_what_runs_settles_its_redelivery() -> None:

@@ -1,5 +1,9 @@
 """What a redelivery is known by; how doubts are used is tested with Deliveries."""
 
+import copy
+import marshal
+from datetime import datetime, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -38,12 +42,27 @@ def test_another_message_has_another_key(other: dict[str, Any]) -> None:
     assert key_of(SENT._replace(**other)) != key_of(SENT)
 
 
-def test_headers_that_cannot_be_described_have_a_key() -> None:
+TIME = datetime(2026, 1, 1, tzinfo=timezone.utc)
+#: Equal in Python, or of the same text, and yet not the same on the wire.
+ALIKE = [1, True, 1.0, '1', b'1', [1], [True], ['1'], {'a': 1}, {'a': True}, Decimal(1), [Decimal(1)], None]
+ALIKE += [TIME, repr(TIME), *(marshal.dumps(value, 2).decode('latin-1') for value in (1, True, b'1', None))]
+
+
+@pytest.mark.parametrize('properties', [{'message_id': 'm'}, {}], ids=['id', 'no id'])
+def test_headers_that_only_look_alike_make_another_key(properties: dict[str, Any]) -> None:
+    """By type and value, in lists and tables too; a copy has the same key, also of what others hold."""
+    keys = [key_of(Message(b'', properties, {'x': value})) for value in ALIKE]
+    assert len(set(keys)) == len(ALIKE)
+    assert keys == [key_of(Message(b'', properties, {'x': value})) for value in copy.deepcopy(ALIKE)]
+
+
+@pytest.mark.parametrize('properties', [{'message_id': 'm'}, {}], ids=['id', 'no id'])
+def test_headers_that_cannot_be_described_have_a_key(properties: dict[str, Any]) -> None:
     """Tables in tables: the reader of the connection must not die of them."""
     deep: Any = {}
     for _ in range(100_000):
         deep = {'x': deep}
-    message = Message(b'', headers={'deep': deep})
+    message = Message(b'', properties, {'deep': deep})
     assert key_of(message) == key_of(message._replace(redelivered=True))
     while deep:  # or freeing it would go as deep
         deep = deep.pop('x')
