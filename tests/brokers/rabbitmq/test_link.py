@@ -32,7 +32,7 @@ def broker_at(uri: str, **config: object) -> RabbitBroker:
     """A broker that consumes from one queue; not started."""
     settings = Settings.load({'AMQP_URI': uri, 'SERVICE_NAME': 'shop', **config}, {})
     broker = RabbitBroker(settings)
-    broker.subscribe(Subscription(Queue('q'), None, '', 10), lambda message: None)
+    broker.subscribe(Subscription(Queue('q'), None, '', 10), lambda message: None, lambda message, why: None)
     return broker
 
 
