@@ -167,6 +167,7 @@ ROWS = (
         late_confirms,
         noting(LATE, confirm_timeout_s=PATIENCE_S),
         proxied=True,
+        quick=False,
     ),
     Row(
         'Q11',
