@@ -15,7 +15,7 @@ import greenmicro, os
 entrypoints.append(TimeEntrypoint(60.0, Route('ticks.tick'), eager=True))
 if __name__ == '__main__':
 """
-TICKS = "import greenmicro\n\ndef tick(payload):\n    print('ticked by', greenmicro.__file__, flush=True)\n"
+TICKS = "import greenmicro\n\ndef tick(payload):\n    print(f'ticked by {greenmicro.__file__}', flush=True)\n"
 
 
 def run(*command: str) -> None:
