@@ -21,7 +21,7 @@ lint: .venv/test-ready
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
-# Every fault in every mode on both queue types, about an hour: make faults ROWS=N1,B1 MODES=thread SEED=2
+# Every fault in every mode on both queue types, which takes long: make faults ROWS=N1,B1 MODES=thread SEED=2
 faults: .venv/test-ready
 	@.ci/setup.sh rabbitmq
 	$(BIN)/python -m tests.faults --rows '$(ROWS)' --modes '$(MODES)' --seed $(or $(SEED),1) $(OPTIONS)
