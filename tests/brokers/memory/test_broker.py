@@ -143,6 +143,21 @@ def test_given_back_waits_for_the_stop(listen: Listen) -> None:
 
 
 @on_memory
+def test_unsettled_at_close_comes_again_in_its_order(listen: Listen) -> None:
+    """In its old place, before what was never delivered."""
+    first = listen('work', prefetch=2)
+    for number in range(4):
+        first.side.broker.publish(event(b'%d' % number))
+    first.take(2)
+    keeper = listen('other')
+    first.side.close()
+    again = listen('work').take(4)
+    assert [message.body for message in again] == [b'0', b'1', b'2', b'3']
+    assert [message.redelivered for message in again] == [True, True, False, False]
+    assert not len(keeper)
+
+
+@on_memory
 def test_first_settlement_holds_while_it_waits(listen: Listen) -> None:
     """A message whose dead letter cannot be written yet is not acked by a second settlement."""
     full = Queue('work.dead', arguments={'x-max-length': 0, 'x-overflow': 'reject-publish'})
