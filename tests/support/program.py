@@ -202,6 +202,14 @@ class Program:
         return f'{self} {what}; its output:\n{self.output}'
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process is there and more than a zombie: it may end while it is asked."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def kill(pid: int) -> None:
     """Kill a process that may be gone already."""
     try:
