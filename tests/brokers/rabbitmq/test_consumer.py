@@ -17,7 +17,7 @@ from gevent.event import Event
 from greenmicro.amqp.topology import Queue, Subscription, queue_of_type
 from greenmicro.brokers.rabbitmq import consumer as consumer_module
 from greenmicro.messages import ATTEMPT_HEADER, Message
-from tests.brokers.rabbitmq.faults import close_connections
+from tests.brokers.rabbitmq.faults import alarm, close_connections
 from tests.brokers.sides import EVENTS, Inbox, Listen, NewSide, event
 from tests.support.amqp_client import Client
 from tests.support.erlang import binary
@@ -444,3 +444,22 @@ def test_a_full_queue_does_not_stop_who_would_empty_it(
         inbox.ack(message)
     assert got == {b'%d' % number for number in range(8)}
     wait(lambda: rabbitmq.queues(vhost)['q'][:2] == (0, 0))
+
+
+def test_a_resource_alarm_does_not_stop_who_would_end_it(
+    rabbitmq: Node, amqp_client: Client, new_side: NewSide
+) -> None:
+    """What another process left behind cannot be moved meanwhile: it is run where it is."""
+    side = new_side(CONFIRM_TIMEOUT_S=0.2)
+    inbox = side.subscribe('q', prefetch=3)
+    amqp_client.declare_queue('q')
+    for number in range(8):
+        amqp_client.publish('', 'q', number)
+    with Client(amqp_client.uri) as other:
+        other.take('q', 5, ack=False)
+    with alarm(rabbitmq):
+        side.start_ready()
+        got = set()
+        while len(got) < 8:
+            got.update(inbox.take_acked(1))
+    assert got == {b'%d' % number for number in range(8)}
