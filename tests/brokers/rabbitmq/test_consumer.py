@@ -23,6 +23,13 @@ from tests.support.amqp_client import Client
 from tests.support.erlang import binary
 from tests.support.rabbitmq import Node
 
+#: Holds up the log of quorum queues, in the broker, for 0.2 s; returns when that has begun.
+COMMIT_NOTHING = """
+Me = self(),
+spawn(fun() -> sys:suspend(ra_log_wal), Me ! begun, timer:sleep(200), sys:resume(ra_log_wal) end),
+receive begun -> ok end.
+"""
+
 
 @pytest.fixture
 def uri(amqp_uri: str) -> str:
@@ -181,6 +188,22 @@ def test_acks_right_before_close_arrive(
     inbox.side.close()
     wait(lambda: rabbitmq.queues(vhost)['q'].unacked == 0)
     assert rabbitmq.queues(vhost)['q'] == (0, 0, 0)
+
+
+def test_many_single_acks_right_before_close_arrive(
+    amqp_client: Client, listen: Listen, rabbitmq: Node, vhost: str
+) -> None:
+    """A quorum queue stows acks away while its commits take long: they are waited for."""
+    inbox = listen(queue_of_type('q', 'quorum'), prefetch=200)
+    amqp_client.publish_many(EVENTS.name, 'order', range(200))
+    _, *acked = inbox.take(200)
+    rabbitmq.eval(COMMIT_NOTHING)
+    inbox.side.stop()
+    rabbitmq.eval(COMMIT_NOTHING)
+    inbox.ack(*acked)
+    inbox.side.close()
+    wait(lambda: rabbitmq.queues(vhost)['q'].unacked == 0)
+    assert rabbitmq.queues(vhost)['q'] == (1, 0, 0)
 
 
 @pytest.mark.parametrize('queue_type', ['classic', 'quorum'])
