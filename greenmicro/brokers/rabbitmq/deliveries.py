@@ -93,8 +93,7 @@ class Deliveries:
         self._generation += 1
         self._write_from = None
         self._dropped.expect_unseen(self._prefetch - len(self._unsettled))
-        for key in self._unsure():
-            self._doubts.add(key, None, owed=False)
+        self._doubts.add_written(self._unsure())
         self._acks = AckBatch(NOWHERE)
         unsettled, self._unsettled = self._unsettled, {}
         unwritten, self._unwritten = self._unwritten, []
