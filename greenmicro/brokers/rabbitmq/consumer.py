@@ -60,7 +60,8 @@ class RabbitConsumer(Consumer, ChannelOwner):
         republisher: Carries dead letters and retries.
         reconnect_max_s: The longest delay between two tries to consume, in seconds.
         max_crashes: At how many processes that ended with it a message is dead-lettered.
-        on_fatal: Called when the broker refuses the queue before it was ever consumed from.
+        on_fatal: Called when the broker refuses the queue before it was ever consumed from, and for what
+            should never happen.
 
     Attributes:
         ready: Whether it is consuming.
@@ -104,6 +105,8 @@ class RabbitConsumer(Consumer, ChannelOwner):
     def serve(self, connection: Connection) -> None:
         """Consume on a new connection until it is lost; returns at once."""
         self._server = gevent.spawn(self._run, connection)
+        # Without it the service would go on, and consume nothing.
+        self._server.link_exception(lambda dead: self._on_fatal(dead.exception))
 
     def lose_connection(self, error: Exception) -> None:
         """Let go of the connection; what it left unsettled comes again."""
