@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,7 @@ class Publisher:
 
     Attributes:
         confirmed: A: the ids that were confirmed.
+        confirmed_at: when, on the monotonic clock, of those that were sent one by one.
         unknown: U: the ids whose publish failed.
     """
 
@@ -34,6 +36,7 @@ class Publisher:
         self.exchange = exchange
         self.routing_key = routing_key
         self.confirmed: set[str] = set()
+        self.confirmed_at: dict[str, float] = {}
         self.unknown: set[str] = set()
         self._names = map(str, itertools.count())
         self._loads: list[tuple[Any, list[bool]]] = []
@@ -112,6 +115,7 @@ class Publisher:
         client.publish(self.exchange, routing_key, {'id': name, **fields}, message_id=name)
         self.unknown.discard(name)
         self.confirmed.add(name)
+        self.confirmed_at[name] = time.monotonic()
         return name
 
     def _insist(self, one: Callable[[Client], bool]) -> None:
