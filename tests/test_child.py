@@ -11,6 +11,8 @@ import pytest
 from greenmicro.child import in_child
 from tests.support.program import Program, is_alive
 
+pytestmark = pytest.mark.usefixtures('measured')
+
 # The service is a bare pool: what is asked here lies below the Runner.
 HARNESS = """
 import json, os, sys
