@@ -9,6 +9,7 @@ from pika.exceptions import UnroutableError
 
 from tests.support.amqp_client import Client
 from tests.support.erlang import QueueCounts
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import accepts
 from tests.support.program import Program
 
@@ -19,7 +20,7 @@ from tests.support.rabbitmq import Node
 node = Node()
 node.start()
 print('started')
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -128,7 +129,7 @@ def test_a_node_dies_with_the_process_that_started_it(tmp_path):
         program.wait_for('started')
         program.signal(signal.SIGKILL)
         program.wait()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         while program.survivors() or list(tmp_path.glob('rabbitmq-*')):
             assert time.monotonic() < deadline, (program.survivors(), list(tmp_path.iterdir()))
             time.sleep(0.02)

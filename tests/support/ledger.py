@@ -4,6 +4,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from tests.support.patience import PATIENCE_S
+
 #: A tasks.py whose target notes its start and its end; `work` goes between, indented by four blanks.
 TASKS = """\
 import os
@@ -69,7 +71,7 @@ class Ledger:
         """The processes that targets ran in."""
         return {int(line[2]) for line in self.lines if line[0] == 'S'}
 
-    def wait_for(self, kind: str, count: int, timeout_s: float = 20.0) -> None:
+    def wait_for(self, kind: str, count: int, timeout_s: float = PATIENCE_S) -> None:
         """Return when so many different ids have a line of a kind.
 
         Raises:

@@ -13,6 +13,8 @@ from types import TracebackType
 
 import psutil
 
+from tests.support.patience import PATIENCE_S
+
 TOKEN_VARIABLE = 'TEST_PROGRAM_TOKEN'
 
 
@@ -26,8 +28,8 @@ class Program:
         folder: where it runs.
         arguments: what follows the interpreter.
         environment: variables on top of ours, of which those of the framework are left out.
-        measured: whether coverage measures it too, where it measures this process. That costs each process
-            90 ms at its start and some 4 us per call, so tests of speed go without.
+        measured: whether coverage measures it too, where a test has its processes measured. That costs each
+            100 ms at its start and some 4 us per call, so tests of speed go without.
         python: the interpreter.
     """
 
@@ -91,7 +93,7 @@ class Program:
         """All that it has printed so far."""
         return ''.join(self._lines)
 
-    def wait_for(self, text: str | re.Pattern[str], timeout_s: float = 10.0) -> re.Match[str]:
+    def wait_for(self, text: str | re.Pattern[str], timeout_s: float = PATIENCE_S) -> re.Match[str]:
         """Wait until its output contains a text, or matches a pattern, and return the match.
 
         Raises:
@@ -114,7 +116,7 @@ class Program:
         """Send it a signal, to the program alone and not to its children."""
         self._running.send_signal(number)
 
-    def wait(self, timeout_s: float = 10.0) -> int:
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
         """Wait for its end and return the exit code, negative for a signal.
 
         Raises:
@@ -124,12 +126,12 @@ class Program:
             code = self._running.wait(timeout_s)
         except subprocess.TimeoutExpired as error:
             raise TimeoutError(self._report(f'was still running after {timeout_s} s')) from error
-        self._reader.join(
-            1.0
-        )  # the last lines; longer only if a child that outlived it holds the output open
+        self._reader.join(1.0)  # the last lines
+        if self._reader.is_alive() and not self.survivors():  # else one of them holds the output open
+            self._reader.join(PATIENCE_S)
         return code
 
-    def stop(self, timeout_s: float = 10.0) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         """Send SIGTERM, wait for the end and return the exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(timeout_s)
@@ -158,8 +160,8 @@ class Program:
             return
         for pid in [self.pid] * (self._process.poll() is None) + self.survivors():
             kill(pid)
-        self._process.wait(10)
-        self._reader.join(10)
+        self._process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
 
     def __enter__(self) -> 'Program':
         return self.start()

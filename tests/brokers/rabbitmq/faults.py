@@ -8,6 +8,7 @@ from greenmicro.brokers.rabbitmq.broker import RabbitBroker
 from greenmicro.errors import PublishError
 from tests.brokers.sides import event
 from tests.support.erlang import binary
+from tests.support.patience import PATIENCE_S
 from tests.support.rabbitmq import Node
 
 CLOSE = """
@@ -55,7 +56,7 @@ class alarm:  # noqa: N801  # reads as a function
 
 def publish_until_blocked(broker: RabbitBroker) -> None:
     """The broker tells a connection of an alarm when something is published on it."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while not broker._publisher._link.blocked:
         assert time.monotonic() < deadline, 'the broker does not block'
         with gevent.Timeout(0.05, False):  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from tests.brokers.rabbitmq.faults import close_connections
 from tests.brokers.sides import EVENTS, Inbox, Listen, NewSide, event
 from tests.support.amqp_client import Client
 from tests.support.erlang import binary
+from tests.support.patience import PATIENCE_S
 from tests.support.rabbitmq import Node
 
 
@@ -30,7 +31,7 @@ def uri(amqp_uri: str) -> str:
     return amqp_uri
 
 
-def wait(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+def wait(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
     """Let the hub run until something holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -207,7 +208,7 @@ def test_the_brokers_ack_timeout_ends_one_channel_only(
             'application:set_env(rabbit, channel_tick_interval, 60000).'
         )
     slow.ack(message)
-    wait(lambda: rabbitmq.queues(vhost)['slow'][:2] == (0, 0), 20)
+    wait(lambda: rabbitmq.queues(vhost)['slow'][:2] == (0, 0))
     assert len(slow) == 0
 
 
@@ -359,7 +360,7 @@ def test_stop_while_the_connection_is_away(amqp_client: Client, listen: Listen, 
     began = time.monotonic()
     inbox.side.stop()
     inbox.side.close()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     amqp_client.wait_for_counts('q', ready=1, consumers=0)
 
 
@@ -373,7 +374,7 @@ def test_stop_while_the_queue_is_being_declared(amqp_client: Client, new_side: N
         began = time.monotonic()
         side.stop()
         side.close()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
     amqp_client.declare_queue('q')
     amqp_client.wait_for_counts('q', consumers=0)
 

@@ -19,6 +19,7 @@ from tests.brokers.rabbitmq.faults import alarm, close_connections, publish_unti
 from tests.brokers.sides import EVENTS, Inbox, Listen, NewSide, event
 from tests.support.amqp_client import Client
 from tests.support.erlang import binary
+from tests.support.patience import PATIENCE_S
 from tests.support.rabbitmq import Node
 
 STEP = 'greenmicro.delay.100'
@@ -48,7 +49,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return lambda: [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
 
 
-def wait(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+def wait(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
     """Let the hub run until something holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -84,7 +85,7 @@ def test_a_deleted_delay_exchange_is_declared_again(
     amqp_client.channel.exchange_delete(STEP)
     others = [gevent.spawn(work.side.broker.publish, event(b'other')) for _ in range(50)]
     retry_one(amqp_client, work)
-    gevent.joinall(others, timeout=15, raise_error=True)
+    gevent.joinall(others, timeout=PATIENCE_S, raise_error=True)
     bodies: set[bytes] = set()
     while b'"x"' not in bodies:
         message = work.next()
@@ -188,7 +189,7 @@ def test_a_delayed_publication_keeps_its_own_deadline(
     assert isinstance(broker, RabbitBroker)
     with alarm(rabbitmq):
         publish_until_blocked(broker)
-        with gevent.Timeout(10), pytest.raises(BlockedError):
+        with gevent.Timeout(PATIENCE_S), pytest.raises(BlockedError):
             broker.publish(delayed)
 
 
@@ -286,7 +287,7 @@ def test_a_storm_of_retries_lets_others_publish(listen: Listen, amqp_client: Cli
     gevent.sleep(0)
     inbox.side.broker.publish(event(b'fresh'))
     assert inbox.next().body == b'fresh'
-    amqp_client.wait_for_counts('greenmicro.delay.10000', ready=3_000, timeout_s=20)
+    amqp_client.wait_for_counts('greenmicro.delay.10000', ready=3_000)
 
 
 def test_it_is_declared_once_for_each_connection(
