@@ -113,7 +113,7 @@ def running(folder: Path, *arguments: str) -> Iterator[Program]:
 
 def output_of(folder: Path, *arguments: str) -> str:
     with running(folder, *arguments) as program:
-        assert program.wait(20) == 0, program.output
+        assert program.wait() == 0, program.output
         assert program.survivors() == []
         return program.output
 

@@ -35,7 +35,7 @@ def check_books(output):
 def test_it_needs_no_broker_and_ends_by_itself(mode):
     """On memory://, all orders are handled, the failed ones counted, in the service's process or not."""
     with Program(FOLDER, environment={'GREENMICRO_WORKER_MODE': mode}) as program:
-        assert program.wait(30) == 0
+        assert program.wait() == 0
         check_books(program.output)
         assert 'broker   memory://' in program.output
         assert program.survivors() == []
@@ -44,7 +44,7 @@ def test_it_needs_no_broker_and_ends_by_itself(mode):
 def test_on_rabbitmq(amqp_uri, amqp_client, rabbitmq, vhost):
     """The environment names the broker; nothing stays in its queues but the dead letters."""
     with Program(FOLDER, environment={'GREENMICRO_AMQP_URI': amqp_uri}) as program:
-        assert program.wait(30) == 0
+        assert program.wait() == 0
         failed = check_books(program.output)
     left = {name: (counts.ready, counts.unacked) for name, counts in rabbitmq.queues(vhost).items()}
     assert left == {

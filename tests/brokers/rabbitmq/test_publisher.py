@@ -253,7 +253,7 @@ def test_close_lets_what_is_in_flight_land(publisher: Publisher, amqp_client: Cl
     broker = publisher()
     flights = [gevent.spawn(broker.publish, to_queue('q')) for _ in range(50)]
     gevent.idle()
-    broker.close(5)
+    broker.close(PATIENCE_S)
     gevent.joinall(flights, raise_error=True)
     with pytest.raises(StoppingError):
         broker.publish(to_queue('q'))
@@ -290,7 +290,7 @@ def test_one_line_in_the_log_for_each_change(
     close_connections(rabbitmq, 'publish')
     while not any('lost' in message for message in caplog.messages):
         gevent.sleep(0.001)
-    assert broker.wait_ready(5)
+    assert broker.wait_ready(PATIENCE_S)
     lines = [
         message.split(' (')[0] for message in caplog.messages if message.startswith('publish connection')
     ]
