@@ -23,7 +23,7 @@ from tests.faults.rows import ROWS
 from tests.support.rabbitmq import Node
 
 #: So many rows at a time of those that leave the broker alone; the others play one after the other.
-SIDE_BY_SIDE = 3
+SIDE_BY_SIDE = 2
 
 
 def main(folder: Path, rows: list[Row]) -> None:

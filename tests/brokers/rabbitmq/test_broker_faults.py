@@ -9,7 +9,7 @@ import pytest
 
 from greenmicro.errors import BrokerError, PublishError
 from greenmicro.messages import Message
-from tests.brokers.rabbitmq.faults import close_connections
+from tests.brokers.rabbitmq.faults import alarm, close_connections
 from tests.brokers.sides import EVENTS, Inbox, Side, event
 from tests.support.amqp_client import Client
 from tests.support.erlang import binary
@@ -133,40 +133,23 @@ def test_connections_that_the_broker_closes(node: Node) -> None:
     assert load.repeats <= IN_FLIGHT
 
 
-ALARMS = {
-    'memory': (
-        'vm_memory_monitor:set_vm_memory_high_watermark({absolute, 1}).',
-        'vm_memory_monitor:set_vm_memory_high_watermark({absolute, 1000000000}).',
-    ),
-    'disk': (
-        'rabbit_disk_monitor:set_disk_free_limit("99999GB").',
-        'rabbit_disk_monitor:set_disk_free_limit("50MB").',
-    ),
-}
-
-
-@pytest.mark.parametrize('alarm', ALARMS)
-def test_a_resource_alarm(node: Node, alarm: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_resource_alarm(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     """What is there is consumed all the same, no connection is given up, publishing goes on within 1 s."""
-    raise_it, clear_it = ALARMS[alarm]
     side = Side(node.uri(), HEARTBEAT_S=1, CONFIRM_TIMEOUT_S=PATIENCE_S)
     side.broker.declare(EVENTS)
     inbox = side.subscribe('q', prefetch=1)
     side.start_ready()
     for _ in range(10):
         side.broker.publish(event(b'before'))
-    node.eval(raise_it)
-    publishing = gevent.spawn(side.broker.publish, event(b'meanwhile'))
     link = side.broker._publisher._link  # type: ignore[attr-defined]
-    try:
+    with alarm(node):
+        publishing = gevent.spawn(side.broker.publish, event(b'meanwhile'))
         wait_until(lambda: link.blocked)
         began = time.monotonic()
         waiting = gevent.spawn(side.broker.publish, event(b'after'))
         assert inbox.take_acked(10) == [b'before'] * 10
         wait_until(lambda: time.monotonic() - began > 3.5)  # beyond what either side bears of silence
         assert not waiting.ready()
-    finally:
-        node.eval(clear_it)
     cleared = time.monotonic()
     gevent.joinall([publishing, waiting], raise_error=True)
     assert time.monotonic() - cleared < 1
