@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +10,11 @@ import pika
 import pika.exceptions
 
 from tests.support.amqp_client import Client
+from tests.support.raw_amqp import RawPublisher, short
 
 RETRY_S = 0.02
+#: The flags of content type, content encoding and delivery mode, and these: persistent JSON.
+PLAIN = b'\xd0\x00' + short(b'application/json') + short(b'utf-8') + b'\x02'
 FAULTS = (pika.exceptions.AMQPError, OSError)
 
 
@@ -97,12 +99,12 @@ class Publisher:
         return name
 
     def bulk(self, count: int, **fields: Any) -> None:
-        """Publish very many, confirmed as a whole."""
-        names = [f'bulk-{number}-{uuid.uuid4().hex[:6]}' for number in range(count)]
-        bodies = (json.dumps({'id': name, **fields}).encode() for name in names)
-        full = {'content_type': 'application/json', 'content_encoding': 'utf-8'}
-        with Client(self.uri) as client:
-            client.publish_many(self.exchange, self.routing_key, bodies, **full)
+        """Publish very many, a thousand at a time: some 20,000 a second."""
+        names = [f'bulk-{next(self._names)}' for _ in range(count)]
+        rest = json.dumps(fields)[1:-1]
+        bodies = (f'{{"id": "{name}"{", " * bool(rest)}{rest}}}'.encode() for name in names)
+        with RawPublisher(self.uri) as publisher:
+            publisher.stream(self.exchange, self.routing_key, PLAIN, bodies)
         self.confirmed.update(names)
 
     def _publish(self, client: Client, routing_key: str, fields: dict[str, Any]) -> str:
