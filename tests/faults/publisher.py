@@ -2,13 +2,14 @@
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
 import pika
 import pika.exceptions
 
+from tests.faults.tier import Course
 from tests.support.amqp_client import Client
 from tests.support.raw_amqp import RawPublisher, short
 
@@ -25,16 +26,18 @@ class Publisher:
         uri: where the broker is.
         exchange: where it publishes.
         routing_key: with which key, unless told otherwise.
+        course: how it pauses under load, and how long it may take.
 
     Attributes:
         confirmed: A: the ids that were confirmed.
         unknown: U: the ids whose publish failed.
     """
 
-    def __init__(self, uri: str, exchange: str, routing_key: str) -> None:
+    def __init__(self, uri: str, exchange: str, routing_key: str, course: Course) -> None:
         self.uri = uri
         self.exchange = exchange
         self.routing_key = routing_key
+        self.course = course
         self.confirmed: set[str] = set()
         self.unknown: set[str] = set()
         self._names = map(str, itertools.count())
@@ -42,26 +45,21 @@ class Publisher:
 
     def send(self, count: int, routing_key: str | None = None, **fields: Any) -> list[str]:
         """Publish until so many more are confirmed, on new connections if need be; return their ids."""
-        sent: list[str] = []
-
-        def one(client: Client) -> bool:
-            sent.append(self._publish(client, routing_key or self.routing_key, fields))
-            return len(sent) < count
-
-        if count:
-            self._insist(one)
-        return sent
+        key = routing_key or self.routing_key
+        lanes = min(self.course.lanes, count)
+        shares = [count // lanes + (lane < count % lanes) for lane in range(lanes)]
+        sending = [gevent.spawn(self._send, share, key, fields) for share in shares]
+        try:
+            return [name for lane in sending for name in lane.get()]
+        finally:
+            gevent.killall(sending)
 
     def load(self, pause_s: float = 0.01, **fields: Any) -> None:
         """Publish in the background, with a pause after each, until `stop`."""
-        going = [True]
-
-        def one(client: Client) -> bool:
-            self._publish(client, self.routing_key, fields)
-            gevent.sleep(pause_s)
-            return going[0]
-
-        self._loads.append((gevent.spawn(self._insist, one), going))
+        for _ in range(self.course.lanes):
+            going = [True]
+            pauses = self.course.pauses(pause_s)
+            self._loads.append((gevent.spawn(self._load, pauses, fields, going), going))
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """End the loads; what is being published is waited for."""
@@ -77,8 +75,13 @@ class Publisher:
 
     def wait_for(self, more: int, timeout_s: float = 30.0) -> None:
         """Return when so many more than now are confirmed."""
-        wanted = len(self.confirmed) + more
-        with gevent.Timeout(timeout_s, TimeoutError(f'{more} more messages were not confirmed')):
+        self.reach(len(self.confirmed) + more, timeout_s)
+
+    def reach(self, wanted: int, timeout_s: float = 30.0) -> None:
+        """Return when so many are confirmed in all."""
+        more = wanted - len(self.confirmed)
+        patience_s = self.course.patience(timeout_s, more)
+        with gevent.Timeout(patience_s, TimeoutError(f'{more} more messages were not confirmed')):
             while len(self.confirmed) < wanted:
                 gevent.sleep(0.01)
 
@@ -106,6 +109,24 @@ class Publisher:
         with RawPublisher(self.uri) as publisher:
             publisher.stream(self.exchange, self.routing_key, PLAIN, bodies)
         self.confirmed.update(names)
+
+    def _send(self, count: int, routing_key: str, fields: dict[str, Any]) -> list[str]:
+        sent: list[str] = []
+
+        def one(client: Client) -> bool:
+            sent.append(self._publish(client, routing_key, fields))
+            return len(sent) < count
+
+        self._insist(one)
+        return sent
+
+    def _load(self, pauses: Iterator[float], fields: dict[str, Any], going: list[bool]) -> None:
+        def one(client: Client) -> bool:
+            self._publish(client, self.routing_key, fields)
+            gevent.sleep(next(pauses))
+            return going[0]
+
+        self._insist(one)
 
     def _publish(self, client: Client, routing_key: str, fields: dict[str, Any]) -> str:
         name = next(self._names)

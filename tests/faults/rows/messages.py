@@ -46,9 +46,9 @@ GROWTH = 2 * 64 * 1024**2
 def between(scene: Scene, bad: Bad) -> None:
     """Publish bad messages between good ones."""
     for name, (body, properties, reason) in bad.items():
-        scene.publisher.send(10)
+        scene.some(10, len(bad) + 1)
         scene.fail_for(reason, scene.publisher.raw(body, name, **properties))
-    scene.publisher.send(10)
+    scene.some(10, len(bad) + 1)
 
 
 def refuse(bad: Bad) -> Callable[[Scene], None]:
@@ -117,10 +117,10 @@ def unreadable_properties(scene: Scene) -> None:
     """Properties that a client library cannot decode end one message, and not the connection."""
     scene.start()
     for name, properties in FORGED.items():
-        scene.publisher.send(10)
+        scene.some(10, len(FORGED) + 1)
         body = json.dumps({'id': name}).encode()
         scene.fail_for('properties', scene.publisher.forged(body, name, properties))
-    scene.publisher.send(10)
+    scene.some(10, len(FORGED) + 1)
 
 
 def many_headers(scene: Scene) -> None:
@@ -130,7 +130,7 @@ def many_headers(scene: Scene) -> None:
         name = f'headers-{number}'
         headers = {f'h{count}': 'x' * 1000 for count in range(100)}
         scene.publisher.raw(json.dumps({'id': name}).encode(), name, headers=headers)
-        scene.publisher.send(10)
+        scene.some(10, 10)
 
 
 def large_bodies(scene: Scene) -> None:
@@ -139,7 +139,7 @@ def large_bodies(scene: Scene) -> None:
     for number in range(3):
         name = f'large-{number}'
         scene.publisher.raw(json.dumps({'id': name, 'filler': 'x' * 15_000_000}).encode(), name)
-        scene.publisher.send(10)
+        scene.some(10, 3)
     scene.settle(60)
 
 
@@ -187,7 +187,7 @@ def poison(scene: Scene) -> None:
     scene.start()
     names = scene.publisher.send(5, poison=True)
     scene.fail_for('target', *names)
-    scene.wait_finished(scene.publisher.send(50))
+    scene.wait_finished(scene.some(50))
     scene.settle()
     tries = {name: count for name, count in scene.ledger.of('S').items() if name in names}
     scene.check(f'three tries each, found {tries}', set(tries.values()) == {3})
