@@ -1,6 +1,5 @@
 """Publisher: sends numbered messages and remembers what the broker has confirmed (A) and what not (U)."""
 
-import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,6 +30,7 @@ class Publisher:
     Attributes:
         confirmed: A: the ids that were confirmed.
         unknown: U: the ids whose publish failed.
+        issued: how many ids it has given out; each ends in its number.
     """
 
     def __init__(self, uri: str, exchange: str, routing_key: str, course: Course) -> None:
@@ -40,7 +40,7 @@ class Publisher:
         self.course = course
         self.confirmed: set[str] = set()
         self.unknown: set[str] = set()
-        self._names = map(str, itertools.count())
+        self.issued = 0
         self._loads: list[tuple[Any, list[bool]]] = []
 
     def send(self, count: int, routing_key: str | None = None, **fields: Any) -> list[str]:
@@ -85,9 +85,14 @@ class Publisher:
             while len(self.confirmed) < wanted:
                 gevent.sleep(0.01)
 
+    def fresh(self, prefix: str = '') -> str:
+        """A new id."""
+        self.issued += 1
+        return f'{prefix}{self.issued - 1}'
+
     def raw(self, body: bytes, name: str | None = None, **properties: Any) -> str:
         """Publish a body as it is; returns its id, which goes along as message_id."""
-        name = name or f'raw-{next(self._names)}'
+        name = name or self.fresh('raw-')
         full = {'content_type': 'application/json', 'content_encoding': 'utf-8', 'message_id': name}
         with Client(self.uri) as client:
             client.publish(self.exchange, self.routing_key, body, **{**full, **properties})
@@ -101,13 +106,13 @@ class Publisher:
         self.confirmed.add(name)
         return name
 
-    def bulk(self, count: int, **fields: Any) -> None:
+    def bulk(self, count: int, routing_key: str | None = None, **fields: Any) -> None:
         """Publish very many, a thousand at a time: some 20,000 a second."""
-        names = [f'bulk-{next(self._names)}' for _ in range(count)]
+        names = [self.fresh('bulk-') for _ in range(count)]
         rest = json.dumps(fields)[1:-1]
         bodies = (f'{{"id": "{name}"{", " * bool(rest)}{rest}}}'.encode() for name in names)
         with RawPublisher(self.uri) as publisher:
-            publisher.stream(self.exchange, self.routing_key, PLAIN, bodies)
+            publisher.stream(self.exchange, routing_key or self.routing_key, PLAIN, bodies)
         self.confirmed.update(names)
 
     def _send(self, count: int, routing_key: str, fields: dict[str, Any]) -> list[str]:
@@ -129,7 +134,7 @@ class Publisher:
         self._insist(one)
 
     def _publish(self, client: Client, routing_key: str, fields: dict[str, Any]) -> str:
-        name = next(self._names)
+        name = self.fresh()
         # Unknown until it is known: also when this greenlet is killed in the middle.
         self.unknown.add(name)
         client.publish(self.exchange, routing_key, {'id': name, **fields}, message_id=name)

@@ -29,7 +29,7 @@ UNSET_ACK_LIMIT = (
     'application:set_env(rabbit, channel_tick_interval, 60000).'
 )
 PERMIT = """
-rabbit_auth_backend_internal:set_permissions(<<"guest">>, {vhost}, {what}, {what}, {what}, <<"tests">>).
+rabbit_auth_backend_internal:set_permissions({user}, {vhost}, {what}, {what}, {what}, <<"tests">>).
 """
 CHANGE_PASSWORD = """
 rabbit_auth_backend_internal:change_password({user}, {password}, <<"tests">>).
@@ -187,9 +187,9 @@ def credentials_rotated(scene: Scene) -> None:
     scene.some(AFTER, 2)
 
 
-def permit(scene: Scene, what: str) -> None:
-    """Let guest do what matches in the scene's vhost."""
-    scene.node.eval(PERMIT.format(vhost=binary(scene.vhost), what=binary(what)))
+def permit(scene: Scene, what: str, user: str = 'guest') -> None:
+    """Let a user do what matches in the scene's vhost."""
+    scene.node.eval(PERMIT.format(user=binary(user), vhost=binary(scene.vhost), what=binary(what)))
 
 
 def wrong_password(scene: Scene) -> None:

@@ -13,7 +13,7 @@ DYING_TOP = """\
 import ctypes
 import signal
 
-KINDS = {
+DIES = {
     'segfault': lambda: ctypes.string_at(0),
     'exit 0': lambda: os._exit(0),
     'exit 1': lambda: os._exit(1),
@@ -21,7 +21,7 @@ KINDS = {
     'killed': lambda: os.kill(os.getpid(), signal.SIGKILL),
 }
 """
-DYING = "if 'kind' in payload:\n    KINDS[payload['kind']]()\ntime.sleep(0.002)"
+DYING = "if 'kind' in payload:\n    DIES[payload['kind']]()\ntime.sleep(0.002)"
 DEATHS = ('segfault', 'exit 0', 'exit 1', 'abort', 'killed')
 #: A message is given up at this death.
 MOST_DEATHS = 3

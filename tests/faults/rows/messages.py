@@ -66,13 +66,18 @@ def refuse(bad: Bad) -> Callable[[Scene], None]:
 def evaluated(scene: Scene) -> None:
     """Formats whose reading runs code are refused unread."""
     canary = scene.folder / 'canary'
+    refuse(running_code(canary))(scene)
+    scene.check('nothing was executed', not canary.exists())
+
+
+def running_code(canary: Path) -> Bad:
+    """Messages that would make a file, were they read."""
     bad: Bad = {}
     for name, body in (('python-serialize', PICKLE), ('yaml', YAML)):
         filled = body.replace(b'{canary}', str(canary).encode())
         for content_type in (f'application/x-{name}', f'application/{name}'):
             bad[content_type] = (filled, {'content_type': content_type}, 'refused')
-    refuse(bad)(scene)
-    scene.check('nothing was executed', not canary.exists())
+    return bad
 
 
 class Forged(pika.BasicProperties):
@@ -123,21 +128,23 @@ def unreadable_properties(scene: Scene) -> None:
     scene.some(10, len(FORGED) + 1)
 
 
+MANY_HEADERS = {f'h{count}': 'x' * 1000 for count in range(100)}
+
+
 def many_headers(scene: Scene) -> None:
     """100 kB of headers, just below a frame: the message is run as any other."""
     scene.start()
-    for number in range(10):
-        name = f'headers-{number}'
-        headers = {f'h{count}': 'x' * 1000 for count in range(100)}
-        scene.publisher.raw(json.dumps({'id': name}).encode(), name, headers=headers)
+    for _ in range(10):
+        name = scene.publisher.fresh('headers-')
+        scene.publisher.raw(json.dumps({'id': name}).encode(), name, headers=MANY_HEADERS)
         scene.some(10, 10)
 
 
 def large_bodies(scene: Scene) -> None:
     """15 MB in one message, run as any other."""
     scene.start()
-    for number in range(3):
-        name = f'large-{number}'
+    for _ in range(3):
+        name = scene.publisher.fresh('large-')
         scene.publisher.raw(json.dumps({'id': name, 'filler': 'x' * 15_000_000}).encode(), name)
         scene.some(10, 3)
     scene.settle(60)
@@ -147,18 +154,20 @@ def bombs(scene: Scene) -> None:
     """Small bodies that would become large ones, or take for ever."""
     scene.start()
     before = memory(scene)
-    between(
-        scene,
-        {
-            'gzip': (bomb(), {'headers': {'compression': 'application/x-gzip'}}, ''),
-            'depth': (b'[' * 100_000 + b']' * 100_000, {}, ''),
-            'digits': (b'{"id": ' + b'9' * 1_000_000 + b'}', {}, ''),
-            'not-a-number': (b'{"id": NaN}', {}, ''),
-        },
-    )
+    between(scene, exploding())
     scene.settle()
     grown = memory(scene) - before
     scene.check(f'memory grows by at most {GROWTH}, not {grown}', grown <= GROWTH)
+
+
+def exploding() -> Bad:
+    """What becomes large, or takes long, when it is read."""
+    return {
+        'gzip': (bomb(), {'headers': {'compression': 'application/x-gzip'}}, ''),
+        'depth': (b'[' * 100_000 + b']' * 100_000, {}, ''),
+        'digits': (b'{"id": ' + b'9' * 1_000_000 + b'}', {}, ''),
+        'not-a-number': (b'{"id": NaN}', {}, ''),
+    }
 
 
 @cache

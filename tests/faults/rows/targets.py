@@ -24,7 +24,7 @@ class Unpicklable(Exception):
         raise RuntimeError('no pickle')
 
 
-KINDS = {
+RAISES = {
     'plain': lambda: ValueError('as told'),
     'arguments': lambda: ValueError(lambda: None, sys.stdout),
     'unprintable': Unprintable,
@@ -35,7 +35,7 @@ KINDS = {
     'interrupt': KeyboardInterrupt,
 }
 """
-RAISING = "if 'kind' in payload:\n    raise KINDS[payload['kind']]()"
+RAISING = "if 'kind' in payload:\n    raise RAISES[payload['kind']]()"
 RAISED = ('plain', 'arguments', 'unprintable', 'unpicklable', 'base', 'exit', 'greenlet exit', 'interrupt')
 
 RESULTS = """\
