@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.support.patience import PATIENCE_S
-from tests.support.program import Program
+from tests.support.program import KEPT, Program
 
 TALKER = """
 import signal, subprocess, sys, time
@@ -81,3 +81,13 @@ def test_arguments_and_environment(tmp_path):
     with Program(tmp_path, 'other.py', 'hello', environment={'WORD': 'world'}) as program:
         assert program.wait() == 0
     assert program.output == 'hello world\n'
+
+
+def test_of_very_much_output_the_end_is_kept(tmp_path):
+    """A flood takes bounded memory here, and its last line is there, whole."""
+    flood = 'for number in range(3): print(str(number) * 5_000_000)\nprint("the end")'
+    (tmp_path / 'main.py').write_text(flood)
+    with Program(tmp_path) as program:
+        assert program.wait() == 0
+    assert len(program.output) <= KEPT
+    assert program.output.endswith('22\nthe end\n')
