@@ -23,6 +23,7 @@ from tests.faults.play import Result, play_row
 from tests.faults.row import Cell, Row
 from tests.faults.rows import ROWS, absent
 from tests.faults.small_disk import SmallDisk
+from tests.support.node_files import find_server
 from tests.support.rabbitmq import Node
 
 CHECKOUT = Path(__file__).parents[2]
@@ -120,10 +121,8 @@ def say(result: Result) -> None:
 
 
 def node_version() -> str:
-    """The version of the broker that is installed."""
-    from tests.support.node_files import find_binary
-
-    plugins = Path(find_binary('rabbitmq-server')).resolve().parent.parent / 'plugins'
+    """The version of the broker that the rows were played on."""
+    plugins = Path(find_server()).resolve().parent.parent / 'plugins'
     return next((path.name.removeprefix('rabbit-') for path in plugins.glob('rabbit-*')), 'unknown')
 
 

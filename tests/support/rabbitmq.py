@@ -101,7 +101,8 @@ class Node:
     def kill(self) -> None:
         """Kill the broker by SIGKILL, paused or not, and return when its process is gone."""
         if self._beam is not None:
-            os.killpg(self._beam.pid, signal.SIGKILL)
+            if self._beam.poll() is None:  # one that did not come up is gone by itself
+                os.killpg(self._beam.pid, signal.SIGKILL)
             self._beam.wait(STOP_LIMIT_S)
             self._forget_beam(self._beam)
 
