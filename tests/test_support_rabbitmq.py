@@ -128,6 +128,11 @@ def test_a_node_that_does_not_come_up_says_why(tmp_path, monkeypatch):
         pass
 
 
+def test_a_node_knows_its_version(rabbitmq):
+    """As numbers, so that it can be compared."""
+    assert (3, 10) < rabbitmq.version < (5,)
+
+
 def test_a_failing_expression_is_an_error(rabbitmq):
     """What Erlang says of a wrong expression is raised."""
     with pytest.raises(RuntimeError, match='badarith'):

@@ -67,6 +67,11 @@ class Node:
         return self._beam.pid if self._beam is not None else None
 
     @property
+    def version(self) -> tuple[int, ...]:
+        """The version of the running broker, (4, 0, 5) say, for tests of what differs between them."""
+        return tuple(map(int, self.eval('rabbit_misc:version().').strip('"').split('.')))
+
+    @property
     def log(self) -> str:
         """All the broker has logged, and what it said on its console before its log was open."""
         files = [self.folder / 'console.log', self.folder / 'rabbit.log']
