@@ -9,9 +9,11 @@ from pika.exceptions import UnroutableError
 
 from tests.support.amqp_client import Client
 from tests.support.erlang import QueueCounts
+from tests.support.node_files import SERVER_VARIABLE
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import accepts
 from tests.support.program import Program
+from tests.support.rabbitmq import Node
 from tests.support.raw_amqp import RawPublisher, RefusedError
 
 RUN_A_NODE = """
@@ -114,6 +116,23 @@ def test_ctl_speaks_to_this_node(rabbitmq):
     assert 'guest' in rabbitmq.ctl('list_users')
     with pytest.raises(RuntimeError, match='failed with exit code'):
         rabbitmq.ctl('no_such_command')
+
+
+def test_a_node_that_does_not_come_up_says_why(tmp_path, monkeypatch):
+    """What it said on its console is raised; another server than the machine's is named by a variable."""
+    server = tmp_path / 'sbin' / 'rabbitmq-server'
+    for folder in (server.parent, tmp_path / 'plugins'):
+        folder.mkdir()
+    server.write_text('#!/bin/sh\necho no licence today\nexit 1\n')
+    server.chmod(0o755)
+    monkeypatch.setenv(SERVER_VARIABLE, str(server))
+    with pytest.raises(RuntimeError, match=r'did not come up(.|\n)*no licence today'), Node():
+        pass
+
+
+def test_a_node_knows_its_version(rabbitmq):
+    """As numbers, so that it can be compared."""
+    assert (3, 10) < rabbitmq.version < (5,)
 
 
 def test_a_failing_expression_is_an_error(rabbitmq):

@@ -33,6 +33,7 @@ from tests.faults.row import Cell, Row
 from tests.faults.rows import ROWS, absent
 from tests.faults.small_disk import SmallDisk
 from tests.faults.tier import Tier
+from tests.support.node_files import find_server
 from tests.support.rabbitmq import Node
 
 CHECKOUT = Path(__file__).parents[2]
@@ -178,10 +179,8 @@ def say(result: Result) -> None:
 
 
 def node_version() -> str:
-    """The version of the broker that is installed."""
-    from tests.support.node_files import find_binary
-
-    plugins = Path(find_binary('rabbitmq-server')).resolve().parent.parent / 'plugins'
+    """The version of the broker that the rows were played on."""
+    plugins = Path(find_server()).resolve().parent.parent / 'plugins'
     return next((path.name.removeprefix('rabbit-') for path in plugins.glob('rabbit-*')), 'unknown')
 
 

@@ -45,12 +45,13 @@ def exchange_deleted(scene: Scene) -> None:
 
 def declared_otherwise(scene: Scene) -> None:
     """A queue that exists with other arguments stops the start, which names it."""
+    other = 'classic' if scene.cell.queue_type == 'quorum' else 'quorum'
     with scene.client() as client:
-        client.declare_queue(scene.queue, durable=False)
+        client.declare_queue(scene.queue, arguments={'x-queue-type': other})
     program = scene.start(ready=False)
     scene.check('an exit code that says so', scene.wait_end() != 0)
     scene.check('the queue is named', scene.queue in program.output)
-    scene.check('the argument is named', 'durable' in program.output)
+    scene.check('the argument is named', 'x-queue-type' in program.output)
     with scene.client() as client:
         client.delete_queue(scene.queue)
     scene.start()
