@@ -58,6 +58,16 @@ def test_not_ready_but_alive(port: int, reasons: list[str]) -> None:
     assert ask(port, '/livez')[:2] == (200, {'live': True})
 
 
+def test_what_blocked_the_hub_last_is_told() -> None:
+    """By who asks whether it lives: his question before this one may have had no answer."""
+    stall = {'by': 'tasks.compute', 'blocked_s': 2.5, 'ago_s': 1.0}
+    address = Address('127.0.0.1', free_port())
+    served = Health(address, list, lambda: stall)
+    served.start()
+    assert ask(address.port, '/livez')[:2] == (200, {'live': True, 'last_stall': stall})
+    served.stop()
+
+
 @pytest.mark.parametrize(
     ('method', 'path', 'status'),
     [

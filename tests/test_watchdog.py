@@ -95,11 +95,17 @@ def test_what_is_no_target_is_told_by_its_stack(caplog: pytest.LogCaptureFixture
     """A trigger of the user's own, say."""
     watchdog = Watchdog(0.1)
     watchdog.start()
+    assert watchdog.last_stall() is None
     while watchdog._stall is None:
         pass
     while not caplog.messages:
         gevent.sleep(0.01)
     watchdog.stop()
+    last = watchdog.last_stall()
+    assert last is not None
+    assert last['by'] == 'what is no target'
+    assert last['blocked_s'] >= 0.1
+    assert last['ago_s'] >= 0.0
     line = caplog.messages[0]  # a machine that stands still blocks a hub too, and is told of as well
     assert 'by what is no target' in line
     assert 'test_what_is_no_target_is_told_by_its_stack' in line

@@ -69,7 +69,8 @@ class Prober:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             status, content = self.ask('/readyz')
-            assert self.ask('/livez') == (200, {'live': True})
+            alive, told = self.ask('/livez')
+            assert (alive, told['live']) == (200, True)  # it may tell of a stall, on a busy machine
             if expected(status, ' '.join(content['reasons'])):
                 return
             assert time.monotonic() < deadline, content
