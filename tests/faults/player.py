@@ -40,6 +40,7 @@ class Player:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C at the terminal is for the test run, which ends it in order
             )
         return self
 
