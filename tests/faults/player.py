@@ -65,8 +65,11 @@ class Player:
         """End what still plays."""
         assert self._running.stdin is not None
         self._running.stdin.close()
-        self._running.wait(PATIENCE_S)
-        self._folder.cleanup()
+        try:
+            self._running.wait(PATIENCE_S)
+        finally:
+            self._running.kill()
+            self._folder.cleanup()
 
     @property
     def _running(self) -> 'subprocess.Popen[bytes]':
