@@ -265,7 +265,7 @@ class Scene:
         return Evidence(
             confirmed=frozenset(self.publisher.confirmed),
             unknown=frozenset(self.publisher.unknown),
-            runs=tuple(map(Run.of, self.ledger.lines)),
+            runs=tuple(map(Run.of, self.ledger.read())),
             dead=self.remains.dead,
             left=self.remains.left,
             meant_to_fail=dict(self.meant_to_fail),

@@ -84,8 +84,10 @@ def soak(soaked: Soaked, pack: Pack, asked: argparse.Namespace) -> bool:
             scene.hold(max(0.0, turn - time.monotonic()))
     except KeyboardInterrupt:
         interrupted = True
-        soaked.mend()
+    except Exception as error:
+        scene.remarks.append(f'broken off: {type(error).__name__}: {error}')
     try:
+        soaked.mend()
         scene.settle(SETTLE_S)
         soaked.end_life()
         scene.finish()
