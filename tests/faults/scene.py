@@ -130,6 +130,9 @@ class Scene:
             before: how many messages are confirmed before the only fault of the short tiers.
         """
         for number, point in enumerate(self.course.moments(before)):
+            if number:  # else the fault would come while the last one lasts, and the recovery take both
+                done = len(self.finished())
+                self.until('work goes on', lambda done=done: len(self.finished()) >= done + AFTER, 60)  # type: ignore[misc]
             self.faulted = number + 1
             self.publisher.reach(point)
             yield
