@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import amqp
 from amqp.exceptions import AMQPError, FrameSyntaxError, NotFound
 
-from greenmicro.cli.connection import ANSWER_TIMEOUT_S, DeadQueueError, connect
+from greenmicro.cli.connection import ANSWER_TIMEOUT_S, DeadQueueError, connect, message_of
 from greenmicro.cli.letters import Letter
 from greenmicro.cli.unsettled import Unsettled
 from greenmicro.messages import Publication
@@ -215,13 +214,11 @@ class DeadQueue:
 
     def _publish(self, tag: int, publication: Publication, counted: bool) -> None:
         self._wait_for_flights(FLIGHTS - 1)
-        properties = {**publication.properties, 'application_headers': dict(publication.headers)}
         try:
-            self._channel.basic_publish(
-                amqp.Message(publication.body, **properties), '', publication.routing_key, mandatory=True
-            )
+            message = message_of(publication, self._channel.connection.frame_max)
+            self._channel.basic_publish(message, '', publication.routing_key, mandatory=True)
         except (FrameSyntaxError, ValueError, TypeError, OverflowError, RecursionError, struct.error):
-            # What can be read cannot always be written: a number beyond 63 bits. Nothing was sent.
+            # What can be read cannot always be written: headers that grow over a frame. Nothing was sent.
             self._stay('it has headers that AMQP can carry to us but not from us', counted)
         else:
             self._sent += 1

@@ -23,10 +23,11 @@ from tests.support.node_files import (
     node_environment,
     write_node_files,
 )
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import accepts, answers_amqp, free_port
 
-START_LIMIT_S = 60.0
-STOP_LIMIT_S = 30.0
+START_LIMIT_S = 2 * PATIENCE_S
+STOP_LIMIT_S = PATIENCE_S
 POLL_S = 0.02
 MOST_CALLERS = 200
 
