@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
+import kombu
 import pika
 import pytest
 from gevent.event import Event
@@ -74,6 +75,31 @@ def test_a_deleted_queue_is_declared_bound_and_consumed_again(
     inbox.side.stop()
     inbox.side.close()
     amqp_client.wait_for_counts('q', ready=0, consumers=0)
+
+
+def test_a_queue_that_goes_between_declaring_and_binding(
+    amqp_client: Client, new_side: NewSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does that was being deleted, on RabbitMQ 4: no refusal, it is declared again at once."""
+    declared = consumer_module.kombu_queue
+
+    class Going(kombu.Queue):  # type: ignore[misc]
+        def queue_bind(self, *arguments: Any, **options: Any) -> Any:
+            monkeypatch.setattr(consumer_module, 'kombu_queue', declared)
+            amqp_client.delete_queue(self.name)
+            return super().queue_bind(*arguments, **options)
+
+    def going(subscription: Subscription) -> Any:
+        usual = declared(subscription)
+        return Going(usual.name, usual.exchange, usual.routing_key, durable=usual.durable)
+
+    monkeypatch.setattr(consumer_module, 'kombu_queue', going)
+    monkeypatch.setattr(consumer_module, 'REFUSED_RETRY_S', 10 * PATIENCE_S)
+    side = new_side()
+    inbox = side.subscribe('q')
+    side.start_ready()
+    amqp_client.publish(EVENTS.name, 'order', 1)
+    assert inbox.take_acked(1) == [b'1']
 
 
 def test_other_arguments_later_are_waited_for(
