@@ -4,6 +4,7 @@ import signal
 import time
 from pathlib import Path
 
+import gevent
 import pytest
 from pika.exceptions import UnroutableError
 
@@ -49,6 +50,19 @@ def test_counts_are_of_this_moment(rabbitmq, vhost, amqp_client, kind):
     amqp_client.take(name, 2, ack=False)
     counts = rabbitmq.queues(vhost)[name]
     assert (counts.ready, counts.unacked) == (3, 2)
+
+
+def test_counts_while_a_queue_is_being_declared(rabbitmq, vhost, amqp_client):
+    """A quorum queue is listed before it can answer; it is waited for."""
+
+    def declare():
+        for number in range(10):
+            amqp_client.declare_queue(f'q{number}', arguments={'x-queue-type': 'quorum'})
+
+    declaring = gevent.spawn(declare)
+    while not declaring.ready():
+        rabbitmq.queues(vhost)
+    assert len(rabbitmq.queues(vhost)) == 10
 
 
 def test_the_client_publishes_and_reads(amqp_client):
