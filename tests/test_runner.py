@@ -1,5 +1,6 @@
 """Runner: in the background for tests, in the foreground for programs; how it ends and what it says."""
 
+import gc
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ from greenmicro import Entrypoint, EventListener, Producer, Route, TimeEntrypoin
 from greenmicro.errors import BrokerError, ConfigError
 from greenmicro.messages import Message, Outcome, Settlement
 from greenmicro.runner import Runner
+from tests.support.patience import PATIENCE_S
 
 CONFIG = {'AMQP_URI': 'memory://', 'SERVICE_NAME': 'service'}
 TASKS = """
@@ -35,7 +37,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop('runner_tasks', None)
 
 
-def wait_until(true: Callable[[], object], timeout_s: float = 5.0) -> None:
+def wait_until(true: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
     """Give way to the hub until something is so."""
     with gevent.Timeout(timeout_s):
         while not true():
@@ -96,6 +98,24 @@ def test_start_returns_when_the_service_is_ended_from_within() -> None:
     Runner([only], CONFIG).start()
     assert only.settled == [Settlement.ACK]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_collections_leave_out_what_was_there_before_the_first_message() -> None:
+    """start() has the process for itself; a test that runs a service in the background keeps its garbage."""
+    frozen: list[int] = []
+
+    class Counting(Once):
+        def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
+            frozen.append(gc.get_freeze_count())
+            super().settle(message, settlement, outcome)
+
+    Runner([Counting(1, Route('runner_tasks.note'))], CONFIG).start()
+    frozen.append(gc.get_freeze_count())
+    only = Counting(1, Route('runner_tasks.note'), ends=False)
+    with Runner([only], CONFIG):
+        wait_until(lambda: only.settled)
+    assert frozen[0] > 10_000
+    assert frozen[1:] == [0, 0]
 
 
 def test_a_signal_stops_it() -> None:

@@ -140,16 +140,17 @@ class DeadQueue:
         self._send_acks()
         if self._unsettled and self._acked:
             # What the broker has stowed away it carries out in order: once this is back, all acks are done.
-            last, there = self._unsettled.last, self.count()
-            self._channel.send_method(NACK, 'Lo', (last, REQUEUE))
-            self._unsettled.drop(last)
+            # The first one: a quorum queue delivers what it has back in the order in which it came back.
+            first, there = self._unsettled.first, self.count()
+            self._channel.send_method(NACK, 'Lo', (first, REQUEUE))
+            self._unsettled.drop(first)
             self._wait_until_ready(there + 1)
         if self._unsettled:
             self._give_back()
 
     def _give_back(self) -> None:
-        # By closing the channel: a quorum queue puts what is nacked to its end, but what a lost channel held
-        # before what nobody had yet.
+        # By closing the channel: a quorum queue without a limit of deliveries (until RabbitMQ 4) puts what is
+        # nacked to its end, but what a lost channel held before what nobody had yet.
         there = self.count() + len(self._unsettled)
         connection = self._channel.connection
         self._channel.close()

@@ -225,7 +225,7 @@ def test_killed_at_any_moment(
 ) -> None:
     """SIGKILL in the middle of a requeue, again and again: each id is in one of the queues, or in both."""
     chance = random.Random(f'killed {kind}')
-    count = 150
+    count = 300
     fill(amqp_client, map(letter_of, range(count)))
     killed = 0
     with Proxy(rabbitmq.port) as proxy:

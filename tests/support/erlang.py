@@ -38,6 +38,14 @@ end,
 lists:flatten([Line(Q) || Q <- rabbit_amqqueue:list({vhost})]).
 """
 
+MOST_BYTES = '{ok, Limit} = application:get_env(rabbit, max_message_size), Limit.'
+# RabbitMQ 3.10 looks at the one, 4 at the other.
+SET_MOST_BYTES = """
+Limit = {size},
+application:set_env(rabbit, max_message_size, Limit),
+persistent_term:put(max_message_size, Limit).
+"""
+
 
 class QueueCounts(NamedTuple):
     """What a queue holds at this moment."""

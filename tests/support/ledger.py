@@ -2,7 +2,10 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+
+from tests.support.patience import PATIENCE_S
 
 #: A tasks.py whose target notes its start and its end; `work` goes between, indented by four blanks.
 TASKS = """\
@@ -23,6 +26,8 @@ def work(payload, **dependencies):
 """
 
 POLL_S = 0.01
+#: So much of the end of a ledger is read for what runs now, and a whole line has more words than these.
+TAIL, TAIL_WORDS = 100_000, 2
 
 
 class Ledger:
@@ -45,13 +50,18 @@ class Ledger:
     @property
     def lines(self) -> list[list[str]]:
         """All lines so far, split into words."""
-        if not self.path.exists():
-            return []
-        return [line.split() for line in self.path.read_text().splitlines()]
+        return list(self.read())
+
+    def read(self) -> Iterator[list[str]]:
+        """The same one by one, of which there may be millions."""
+        if self.path.exists():
+            with self.path.open() as file:
+                for line in file:
+                    yield line.split()
 
     def of(self, kind: str) -> Counter[str]:
         """How often each id has a line of a kind."""
-        return Counter(line[1] for line in self.lines if line[0] == kind)
+        return Counter(line[1] for line in self.read() if line[0] == kind)
 
     def finished(self) -> set[str]:
         """The ids with a line `F`; only what is new is read, since the file may have millions of lines."""
@@ -64,12 +74,21 @@ class Ledger:
             self._finished.update(words[1] for words in lines if words[0] == 'F')
         return self._finished
 
+    def begun(self) -> dict[str, int]:
+        """The ids that were started last, each with the process; for a look at what runs now."""
+        if not self.path.exists():
+            return {}
+        with self.path.open('rb') as file:
+            file.seek(max(0, self.path.stat().st_size - TAIL))
+            lines = [line.split() for line in file.read().decode().splitlines()[1:]]
+        return {words[1]: int(words[2]) for words in lines if words[0] == 'S' and len(words) > TAIL_WORDS}
+
     @property
     def pids(self) -> set[int]:
         """The processes that targets ran in."""
         return {int(line[2]) for line in self.lines if line[0] == 'S'}
 
-    def wait_for(self, kind: str, count: int, timeout_s: float = 20.0) -> None:
+    def wait_for(self, kind: str, count: int, timeout_s: float = PATIENCE_S) -> None:
         """Return when so many different ids have a line of a kind.
 
         Raises:

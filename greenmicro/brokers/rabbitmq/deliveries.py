@@ -72,6 +72,7 @@ class Deliveries:
         self._unsettled: dict[int, Message] = {}
         self._acks = AckBatch(NOWHERE)
         self._write_from: Callable[[Source], None] | None = None
+        self._asked = False
         # Acked, and not asked for by the writer yet.
         self._unwritten: list[Message] = []
         # Handed to the writer: when, and the message's key.
@@ -87,6 +88,7 @@ class Deliveries:
         self._generation += 1
         self._acks = AckBatch(channel)
         self._write_from = write_from
+        self._asked = False
 
     def lose(self) -> None:
         """End the generation: what has not started is dropped, the rest is in doubt."""
@@ -217,15 +219,21 @@ class Deliveries:
         self._ask_to_write()
 
     def _ask_to_write(self) -> None:
-        if self._acks.pending == 1 and self._write_from is not None:
+        if not self._asked and self._write_from is not None:
+            self._asked = True
             self._write_from(self._take_acks)
 
     def _take_acks(self) -> bytes:
         now = self._written_at = self._clock()
-        for message in self._unwritten:
-            if message.message_id is not None:
-                self._written.append((now, _key(message)))
+        self._written.extend(
+            [
+                (now, message.delivery.key or key_of(message))
+                for message in self._unwritten
+                if message.properties.get('message_id') is not None
+            ]
+        )
         self._unwritten.clear()
+        self._asked = False
         return self._acks.take()
 
 

@@ -14,6 +14,7 @@ from greenmicro.errors import BrokerError, UnavailableError
 from tests.brokers.rabbitmq.faults import close_connections
 from tests.brokers.sides import Side, to_queue
 from tests.support.amqp_client import Client
+from tests.support.patience import PATIENCE_S
 from tests.support.rabbitmq import Node
 
 
@@ -40,7 +41,7 @@ def test_an_errand_is_done_when_it_returns(broker: RabbitBroker, amqp_client: Cl
     """And its channel is closed."""
     connection = connection_of(broker)
     owners = dict(connection.wire.owners)
-    run_errand(connection, lambda channel: channel.queue_declare('q', auto_delete=False))
+    run_errand(connection, lambda channel: channel.queue_declare('q', durable=True, auto_delete=False))
     assert amqp_client.queue_counts('q') == (0, 0)
     assert connection.wire.owners == owners
 
@@ -63,7 +64,7 @@ def test_a_connection_that_is_lost_meanwhile(broker: RabbitBroker, rabbitmq: Nod
 
     def lose(channel: Any) -> None:
         assert close_connections(rabbitmq, 'publish')
-        channel.queue_declare('q')
+        channel.queue_declare('q', durable=True)
 
-    with gevent.Timeout(10), pytest.raises(UnavailableError, match='lost meanwhile'):
+    with gevent.Timeout(PATIENCE_S), pytest.raises(UnavailableError, match='lost meanwhile'):
         run_errand(connection_of(broker), lose)

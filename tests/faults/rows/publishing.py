@@ -8,6 +8,7 @@ from tests.faults.row import Row
 from tests.faults.rows.network import SENDING
 from tests.faults.scene import Scene
 from tests.faults.service import Service, doing
+from tests.support.erlang import MOST_BYTES, SET_MOST_BYTES
 from tests.support.sockets import connections, inodes
 
 FULL = 'full'
@@ -39,8 +40,7 @@ bodies = [{'filler': 'x' * 3_000_000}] * payload.get('large', 0) + [{}] * 10
 with ThreadPoolExecutor(11) as pool:
     list(pool.map(lambda body: try_to(send, payload, 'filled' if body else 'out', body), bodies))
 """
-SET_MOST = 'application:set_env(rabbit, max_message_size, {size}).'
-SMALL, USUAL = 1_000_000, 134_217_728
+SMALL = 1_000_000
 
 
 def queue_full(scene: Scene) -> None:
@@ -50,7 +50,7 @@ def queue_full(scene: Scene) -> None:
         client.bind(FULL, scene.cell.framework.out_exchange(), FULL)
     scene.start()
     scene.wait_finished(scene.publisher.send(1, full=True))
-    before = scene.channels()
+    before = scene.broker.channels()
     scene.wait_finished(scene.publisher.send(REFUSALS, full=True), 30)
     scene.wait_finished(scene.publisher.send(10))
     with scene.client() as client:
@@ -60,7 +60,7 @@ def queue_full(scene: Scene) -> None:
     scene.check(f'told the truth of each, not {told}', told == ['', *['refused'] * REFUSALS, ''])
     mean_s = sum(outcome.took_s for outcome in scene.outcomes()[1:-1]) / REFUSALS
     scene.check(f'tries with delays before a refusal is told, not {mean_s:.3f} s', mean_s >= LEAST_MEAN_S)
-    scene.check('the same channels', before <= scene.channels())
+    scene.check('the same channels', before <= scene.broker.channels())
     with scene.client() as client:
         client.delete_queue(FULL)
 
@@ -91,26 +91,27 @@ def headers_too_large(scene: Scene) -> None:
     """Headers over a frame would end the connection, so they are not sent."""
     scene.start()
     scene.wait_finished(scene.publisher.send(10))
-    before = scene.channels()
+    before = scene.broker.channels()
     for _ in range(5):
-        scene.publisher.send(10)
+        scene.some(10, 5)
         scene.publisher.send(1, large=True)
     scene.settle()
     told = [outcome.told for outcome in scene.outcomes()]
     scene.check(f'refused unsent, five times, not {told}', told == ['unsendable'] * 5)
-    scene.check('the same channels', before <= scene.channels())
+    scene.check('the same channels', before <= scene.broker.channels())
 
 
 def body_too_large(scene: Scene) -> None:
     """A body over the broker's limit makes it close the channel: that one is refused, and no other."""
-    scene.together(lambda: scene.node.eval(SET_MOST.format(size=SMALL)))
+    usual = scene.node.eval(MOST_BYTES)
+    scene.together(lambda: scene.node.eval(SET_MOST_BYTES.format(size=SMALL)))
     scene.start()
     for _ in range(3):
         scene.publisher.send(3)
         scene.publisher.send(1, large=1)
     scene.publisher.send(3)
     scene.settle()
-    scene.together(lambda: scene.node.eval(SET_MOST.format(size=USUAL)))
+    scene.together(lambda: scene.node.eval(SET_MOST_BYTES.format(size=usual)))
     told = [(outcome.event, outcome.told) for outcome in scene.outcomes()]
     large = told.count(('filled', 'refused'))
     scene.check(f'three are refused, not {large}', large == 3)
@@ -121,18 +122,18 @@ def body_too_large(scene: Scene) -> None:
 def sockets_apart(scene: Scene) -> None:
     """No child, however late it was started, has a socket of its parent's to the broker."""
     scene.start()
-    scene.wait_finished(scene.publisher.send(20))
+    scene.wait_finished(scene.some(20, 4))
     scene.settle()
     look(scene)
     replace_children(scene)
-    scene.wait_finished(scene.publisher.send(20))
+    scene.wait_finished(scene.some(20, 4))
     look(scene)
     scene.proxy.set(now='rst')
-    scene.wait_finished(scene.publisher.send(20))
+    scene.wait_finished(scene.some(20, 4))
     replace_children(scene)
-    scene.wait_finished(scene.publisher.send(20))
+    scene.wait_finished(scene.some(20, 4))
     look(scene)
-    scene.check('no frame of one in between those of another', scene.channel_errors() == 0)
+    scene.check('no frame of one in between those of another', scene.broker.channel_errors() == 0)
 
 
 def replace_children(scene: Scene) -> None:
