@@ -11,6 +11,8 @@ import pytest
 from greenmicro.watchdog import Watchdog
 from tests.support.program import Program
 
+pytestmark = pytest.mark.usefixtures('measured')
+
 MAIN = """\
 import logging
 from greenmicro.runner import Runner
