@@ -8,6 +8,7 @@ from typing import Any
 import gevent
 import pika
 import pika.exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from tests.faults.tier import Course
 from tests.support.amqp_client import Client
@@ -16,7 +17,8 @@ from tests.support.raw_amqp import RawPublisher, short
 RETRY_S = 0.02
 #: The flags of content type, content encoding and delivery mode, and these: persistent JSON.
 PLAIN = b'\xd0\x00' + short(b'application/json') + short(b'utf-8') + b'\x02'
-FAULTS = (pika.exceptions.AMQPError, OSError)
+#: A connector's own errors are no AMQPErrors: its time-out on a frozen broker for one.
+FAULTS = (pika.exceptions.AMQPError, AMQPConnectorException, OSError)
 
 
 class Publisher:
