@@ -7,8 +7,9 @@ then on, and answers each with a line, how many connections it has been asked fo
 
 `up` is what clients send, `down` what the broker sends. Their modes are `pass`, `blackhole` (read, and kept
 until it heals: over TCP bytes come late, and never with a hole among them), `stall` (not read), `delay`
-(`seconds`, and up to `jitter` more), `rate` (`bytes_per_second`) and `slice` (`most` bytes a write). `accept` is `pass`, `refuse` (reset at once) or `tarpit` (accepted, and
-nothing more). `now`, `rst` or `fin`, ends all connections once.
+(`seconds`, and up to `jitter` more), `rate` (`bytes_per_second`) and `slice` (`most` bytes a write).
+`accept` is `pass`, `refuse` (reset at once) or `tarpit` (accepted, and nothing more). `now`, `rst` or `fin`,
+ends all connections once.
 """
 
 import asyncio
