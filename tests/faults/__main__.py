@@ -20,12 +20,11 @@ monkey.patch_all()
 import argparse
 import os
 import platform
-import signal
 import sys
 import time
 from pathlib import Path
 
-from tests.faults import report
+from tests.faults import interrupts, report
 from tests.faults.cluster import Cluster
 from tests.faults.frameworks import FRAMEWORKS
 from tests.faults.play import Result, play_row
@@ -46,7 +45,7 @@ SIDE_BY_SIDE = 4
 def main() -> int:
     """Play what is asked for; the exit code is 1 when a cell failed, 130 when it was interrupted."""
     asked = arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts.to_main()
     playing = Playing(asked)
     interrupted = False
     try:
