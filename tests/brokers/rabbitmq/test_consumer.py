@@ -17,6 +17,7 @@ from gevent.event import Event
 
 from greenmicro.amqp.topology import Queue, Subscription, queue_of_type
 from greenmicro.brokers.rabbitmq import consumer as consumer_module
+from greenmicro.brokers.rabbitmq import republisher as republisher_module
 from greenmicro.messages import ATTEMPT_HEADER, Message
 from tests.brokers.rabbitmq.faults import alarm, close_connections
 from tests.brokers.sides import EVENTS, Inbox, Listen, NewSide, event
@@ -294,6 +295,26 @@ def test_what_cannot_be_written_is_dead_lettered_all_the_same(
     assert sorted(letter.body for letter in letters) == [b'bad', b'bad', b'large']
     assert all(letter.headers['greenmicro.reason'] == 'target error' for letter in letters)
     amqp_client.wait_for_counts('q', ready=0)
+
+
+def test_nothing_is_entrusted_to_a_dead_queue_that_is_only_just_declared(
+    amqp_client: Client, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quorum queue that young would be forgotten with all that is in it, were its broker killed."""
+    settled_s = 0.5
+    monkeypatch.setattr(republisher_module, 'SETTLED_S', settled_s)
+    inbox = listen(queue_of_type('q', 'quorum'))
+    amqp_client.publish_many(EVENTS.name, 'order', range(3))
+    first, second, third = inbox.take(3)
+    began = time.monotonic()
+    inbox.dead_letter(first)
+    amqp_client.wait_for_counts('q.dead')
+    inbox.dead_letter(second)
+    inbox.dead_letter(third)
+    while not amqp_client.queue_counts('q.dead')[0]:
+        gevent.sleep(0.01)
+    assert time.monotonic() - began >= settled_s
+    amqp_client.wait_for_counts('q.dead', ready=3)
 
 
 def test_dead_letters_while_connections_are_lost(
