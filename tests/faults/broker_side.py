@@ -66,8 +66,8 @@ class BrokerSide:
         return busy, dead
 
     def channels(self) -> set[str]:
-        """The channels that are open in the vhost, by the broker's names for them."""
-        return set(re.findall(r'<[\d.]+>', self.node.eval(CHANNELS.format(vhost=binary(self.vhost)))))
+        """The channels that are open in the vhost, by names like <0.9.0> or <rabbit@host.9.0>."""
+        return set(re.findall(r'<[\w@.]+>', self.node.eval(CHANNELS.format(vhost=binary(self.vhost)))))
 
     def channel_errors(self) -> int:
         """How many channel errors the broker has logged for this vhost."""
