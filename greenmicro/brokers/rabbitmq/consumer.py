@@ -266,8 +266,9 @@ class RabbitConsumer(Consumer, ChannelOwner):
             self._moves.move(message, publication)
 
     def cancelled(self) -> None:
-        """Hear that the queue is gone, or moved: open a new channel, which declares it again."""
-        self._lose(BrokerError('cancelled by the broker; was the queue deleted?'))
+        """Hear that the queue is gone, or moved, or that we held a message for too long (RabbitMQ 4.3)."""
+        why = 'was the queue deleted? Or a message held beyond consumer_timeout?'
+        self._lose(BrokerError(f'cancelled by the broker; {why}'))
 
     def closed(self, error: ChannelError) -> None:
         """Hear that the broker has closed the channel."""
