@@ -205,11 +205,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
 
     @property
     def _queue_gone(self) -> bool:
-        """Whether there is no queue, though it was declared: it was still being deleted then.
-
-        RabbitMQ 4 cancels the consumers of a quorum queue a moment before it forgets it: 2 of 40 declarations
-        found the old one, and its binding nothing.
-        """
+        """Whether it was being deleted when we declared it, as 2 of 40 quorum queues of RabbitMQ 4 were."""
         return isinstance(self._error, NotFound) and f"no queue '{self._queue}'" in str(self._error)
 
     def _close_channel(self, consumer: Any) -> None:
@@ -267,8 +263,9 @@ class RabbitConsumer(Consumer, ChannelOwner):
 
     def cancelled(self) -> None:
         """Hear that the queue is gone, or moved, or that we held a message for too long (RabbitMQ 4.3)."""
-        why = 'was the queue deleted? Or a message held beyond consumer_timeout?'
-        self._lose(BrokerError(f'cancelled by the broker; {why}'))
+        self._lose(
+            BrokerError('cancelled by the broker; was the queue deleted? Or its consumer_timeout over?')
+        )
 
     def closed(self, error: ChannelError) -> None:
         """Hear that the broker has closed the channel."""
