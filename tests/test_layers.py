@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / 'greenmicro'
 LAYERS = (
     *('errors', 'targets', 'uris', 'addresses', 'tls', 'messages', 'delays', 'signals', 'retry'),
     *('kinds', 'modes', 'keys', 'settings', 'codecs', 'copies', 'dead_letters'),
-    *('translators', 'dependencies', 'limits', 'workers', 'routes', 'entrypoints'),
+    *('translators', 'dependencies', 'injections', 'limits', 'workers', 'routes', 'entrypoints'),
     *('amqp.topology', 'amqp'),
     *('pipe', 'servicepipe', 'alarm', 'resident', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
