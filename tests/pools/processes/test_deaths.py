@@ -223,7 +223,7 @@ def test_children_that_die_before_they_are_of_use_are_not_respawned_in_a_spin(
     pool = start(entrypoint, WORKER_SETUP='doomed.setup')
     (folder / 'broken').touch()
     began = time.monotonic()
-    os.kill(next(iter(pool._children)).pid, signal.SIGKILL)
+    os.kill(next(iter(pool._staff.children)).pid, signal.SIGKILL)
     with gevent.Timeout(TIMEOUT_S):
         while (starts := (folder / 'starts').stat().st_size) < 3:
             gevent.sleep(0.01)
