@@ -17,7 +17,7 @@ from greenmicro.brokers import broker_class
 from greenmicro.clock import tick_for_ever
 from greenmicro.entrypoints import Entrypoint
 from greenmicro.errors import BrokerError, ConfigError, StopTimeoutError
-from greenmicro.messages import NOT_RUN, Message
+from greenmicro.messages import Message
 from greenmicro.pools import pool_class
 from greenmicro.pools.base import Pool
 from greenmicro.settings import Settings
@@ -134,11 +134,11 @@ class Service:
         guard = gevent.spawn(self._end_at_once_when_cut_short)
         self._stop_feeding()
         if not self.settings.worker_mode.drains:
-            self._give_back()
+            self.pool.give_back()
         in_time = self._wait_idle(deadline)
         if not in_time:
             self.pool.interrupt(INTERRUPT_TIMEOUT_S)
-            self._give_back()
+            self.pool.give_back()
         self.broker.close(max(FLUSH_TIMEOUT_S, min(GOODBYE_TIMEOUT_S, deadline - time.monotonic())))
         self.pool.close()
         if self._health is not None:
@@ -188,10 +188,6 @@ class Service:
             if self._cut_short.is_set() or time.monotonic() >= deadline:
                 return False
         return True
-
-    def _give_back(self) -> None:
-        for job in self.pool.pending.clear():
-            job.entrypoint.finished(job.message, NOT_RUN)
 
     def _end_at_once_when_cut_short(self) -> None:
         """After a second signal end the process, whatever still waits, as for a broker that is stuck.

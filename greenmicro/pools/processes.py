@@ -52,6 +52,7 @@ class ProcessPool(Pool):
         self._idle: list[Child] = []
         self._busy: deque[Child] = deque()
         self._feeding = False
+        self._gives_back = False
         self._unfinished = 0
         self._passed_on: Counter[int] = Counter()
         self._all_done = Event()
@@ -80,6 +81,13 @@ class ProcessPool(Pool):
         """Wait until nothing runs and nothing waits; see the contract."""
         self._tell_if_done()
         return bool(self._all_done.wait(timeout_s))
+
+    def give_back(self) -> None:
+        """Finish as NOT_RUN what waits, with a child too as soon as it can be taken back."""
+        self._gives_back = True
+        super().give_back()
+        for child in self._staff.all:
+            child.recall()
 
     def interrupt(self, timeout_s: float) -> None:
         """Kill the children that are busy, with all that they have started; see the contract."""
@@ -217,10 +225,13 @@ class ProcessPool(Pool):
         return self._passed_on[id(job.message)] >= MOST_CHILDREN
 
     def _put_back(self, jobs: Sequence[Job]) -> None:
-        """Let jobs wait again that were not started."""
+        """Let jobs wait again that were not started, or give them back with all the others."""
         for job in reversed(jobs):
             self._unfinished -= 1
-            self.pending.put_first(job)
+            if self._gives_back:
+                self.tell_outcome(job, NOT_RUN)
+            else:
+                self.pending.put_first(job)
 
 
 def _failure(child: Child, number: int, job: Job) -> Failure:

@@ -156,6 +156,25 @@ def test_jobs_that_wait_behind_a_long_one_wait_in_the_pool_when_no_child_is_free
     assert pool.wait_idle(0)
 
 
+def test_at_a_stop_what_a_child_has_not_started_is_given_back(
+    folder: Path, start: MakePool, mixed: Mixed, published: Published
+) -> None:
+    """At once, though its child runs on; and uncharged."""
+    pool = start(mixed)
+    pool.submit(mixed, job(-1))
+    mixed.wait_for(1)
+    for number in range(40):
+        pool.submit(mixed, job(number, 'wait' if number == 0 else ''))
+    published.wait_for()
+    pool.give_back()
+    assert mixed.wait_for(40) == [SUCCEEDED] + [NOT_RUN] * 39
+    assert not pool.wait_idle(0)
+    pool.interrupt(1.0)
+    assert mixed.wait_for(41)[-1] == NOT_RUN
+    assert pool.wait_idle(0)
+    assert [number for number, _ in ran(folder)] == [-1, 0]
+
+
 def test_targets_publish_while_other_jobs_wait_in_the_same_pipe(
     start: MakePool, mixed: Mixed, published: Published, batches: list[int]
 ) -> None:
