@@ -20,13 +20,15 @@ from greenmicro.pools.base import Job, Pool
 from greenmicro.pools.children import Child
 from greenmicro.pools.deadlines import GRACE_S
 from greenmicro.pools.paces import Paces
-from greenmicro.pools.sent import Done
+from greenmicro.pools.sent import MOST_S, Done
 from greenmicro.pools.setup import route_table, setup_frame
 from greenmicro.pools.staff import Staff
 from greenmicro.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+#: What is given to one child before another one is woken, in seconds of work.
+SLICE_S = 0.0005
 #: To so many children a job is given that die before they have begun it; then it is taken for the cause.
 MOST_CHILDREN = 3
 
@@ -107,8 +109,9 @@ class ProcessPool(Pool):
         """Have children take what waits; runs in the hub, too."""
         self._feeding = False
         fed: dict[Child, None] = {}
+        child: Child | None = None
         while (waiting := self.pending.first()) is not None:
-            child = self._child_for(waiting)
+            child = self._child_for(waiting, child)
             if child is None:
                 break
             job = self.pending.take_first()
@@ -118,20 +121,32 @@ class ProcessPool(Pool):
             child.flush()
         self._tell_if_done()  # what waited may be not ours any more
 
-    def _child_for(self, job: Job) -> Child | None:
-        """Find a child that may take a job: one that is idle, or where it waits for short ones only."""
+    def _child_for(self, job: Job, last: Child | None) -> Child | None:
+        """Find a child that may take a job: one that is idle, or where it waits for short ones only.
+
+        Args:
+            job: The job.
+            last: The child that was given one just now: a few of the shortest are not worth waking two for.
+        """
         if self._staff.closed:
             return None
+        expected_s, size = self._paces.expect(job.entrypoint), len(job.message.body)
+        if last is not None and self._may_take(last, expected_s, size, SLICE_S):
+            return last
         # With a replacement more children than slots, not all may be busy.
         if self._idle and self._staff.ready - len(self._idle) < self.settings.max_workers:
             return self._idle[-1]
-        expected_s = self._paces.expect(job.entrypoint)
+        if expected_s > MOST_S:
+            return None
         for _ in range(len(self._busy)):
             child = self._busy[0]
             self._busy.rotate(-1)
-            if child.sent.has_room(expected_s, len(job.message.body)) and not self._staff.is_worn(child):
+            if self._may_take(child, expected_s, size, MOST_S):
                 return child
         return None
+
+    def _may_take(self, child: Child, expected_s: float, size: int, most_s: float) -> bool:
+        return child.sent.has_room(expected_s, size, most_s) and not self._staff.is_worn(child)
 
     def _send(self, job: Job, child: Child) -> bool:
         """Send a child a job; False when that cannot cross the pipe, and has failed."""

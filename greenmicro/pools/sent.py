@@ -83,10 +83,10 @@ class Sent:
         """Whether something waits behind the first one."""
         return len(self.line) > 1
 
-    def has_room(self, expected_s: float, size: int) -> bool:
-        """Say whether one more may wait there."""
+    def has_room(self, expected_s: float, size: int, most_s: float = MOST_S) -> bool:
+        """Say whether one more may wait there, with so much work in all."""
         return (
-            self._expected_s + expected_s <= MOST_S
+            self._expected_s + expected_s <= most_s
             and self._size + size <= MOST_BYTES
             and len(self.line) < MOST_JOBS
             and not self._is_stuck
