@@ -117,6 +117,7 @@ class Child:
                 finally:
                     os.close(memory)
             except OSError:
+                self._progress.leave()
                 self._pipe.close()
                 raise
         self._pipe.write(setup)
@@ -220,6 +221,7 @@ class Child:
         self._looks.cancel()
         self._pipe.close()
         self._owner.on_gone(self)
+        self._progress.leave()
         self.known.set()
         self.gone.set()
 

@@ -110,15 +110,17 @@ class ProcessPool(Pool):
         self._feeding = False
         fed: dict[Child, None] = {}
         child: Child | None = None
-        while (waiting := self.pending.first()) is not None:
-            child = self._child_for(waiting, child)
-            if child is None:
-                break
-            job = self.pending.take_first()
-            if job is not None and self._send(job, child):
-                fed[child] = None
-        for child in fed:
-            child.flush()
+        try:
+            while (waiting := self.pending.first()) is not None:
+                child = self._child_for(waiting, child)
+                if child is None:
+                    break
+                job = self.pending.take_first()
+                if job is not None and self._send(job, child):
+                    fed[child] = None
+        finally:  # a begin() of the user's own may raise
+            for one in fed:
+                one.flush()
         self._tell_if_done()  # what waited may be not ours any more
 
     def _child_for(self, job: Job, last: Child | None) -> Child | None:
