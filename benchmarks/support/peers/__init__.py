@@ -7,7 +7,7 @@ from .celery import prefork
 from .dramatiq import GEVENT as DRAMATIQ_GEVENT
 from .dramatiq import THREADS as DRAMATIQ_THREADS
 from .dramatiq import in_processes as dramatiq_processes
-from .executor import executor
+from .executor import pool_of
 from .faststream import FASTSTREAM
 from .greenmicro import THREAD
 from .greenmicro import in_processes as greenmicro_process
@@ -23,6 +23,6 @@ PEERS: dict[str, tuple[Peer, ...]] = {
     'celery': (CELERY_GEVENT, prefork(CHILDREN)),
     'dramatiq': (DRAMATIQ_THREADS, DRAMATIQ_GEVENT, dramatiq_processes(CHILDREN)),
     'faststream': (FASTSTREAM,),
-    'executor': (executor(CHILDREN),),
+    'executor': (pool_of(CHILDREN),),
     'bare': (ONE_AT_A_TIME,),
 }

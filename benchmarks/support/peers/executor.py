@@ -20,7 +20,7 @@ if __name__ == '__main__':
 """
 
 
-def executor(children: int) -> Peer:
+def pool_of(children: int) -> Peer:
     """The executor with so many workers."""
     return Peer(
         'ProcessPoolExecutor',
