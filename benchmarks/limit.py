@@ -5,7 +5,8 @@
 All run under gevent on the same client library, hold 200 messages (144 bytes of JSON, persistent) at a time,
 and count each in mapped memory. The queue is filled before they start, and nobody publishes. Rounds are
 interleaved, each begins with another one; ratios are of two figures of the same round. CPU is of the whole
-process, from when a tenth was done to the last look before all was.
+process, from when a tenth was done to the last look before all was. The broker's files are in memory where
+there is a file system for that, as in peers.py.
 
 - `bare, ack each`: a loop around `drain_events` whose callback acks the message: what one writes first.
 - `bare, acks batched`: one ack for a hundred messages.
@@ -26,7 +27,7 @@ from support.options import parse, parser
 from support.peers.bare import ACK_EACH, ACKS_BATCHED, NO_ACK
 from support.peers.greenmicro import THREAD
 from support.peers.results import CONSUMED, Ratio, Results, consumed_table, goal_table, ratio_table
-from support.peers.running import consume
+from support.peers.running import consume, keep_in_memory
 from support.processes import MEMORY
 from support.report import heading, save
 
@@ -40,6 +41,7 @@ def main() -> None:
     """Run it."""
     options = options_of()
     results = Results()
+    in_memory = not options.disk and keep_in_memory()
     with Broker() as broker:
         version = broker.version
         print(heading(version), end='\n\n')
@@ -51,7 +53,8 @@ def main() -> None:
             print(f'round {number + 1} of {options.rounds} done', flush=True)
     data = results.data(RATIOS[1:])
     print(f'\n{shown(results, data["consumed"])}\n')
-    print(save('limit', options.out, data, rabbitmq=version, memory=MEMORY, options=vars(options)))
+    about = {'rabbitmq': version, 'memory': MEMORY, 'broker_in_memory': in_memory, 'options': vars(options)}
+    print(save('limit', options.out, data, **about))
     if chart := draw(options.out / 'limit.png', 'the bare client and a service', panels(data['consumed'])):
         print(chart)
 
@@ -60,6 +63,7 @@ def options_of() -> argparse.Namespace:
     """Read the command line."""
     made = parser(__doc__, rounds=7, quick_rounds=3)
     made.add_argument('--seconds', type=float, help='about how long to measure each; else 3, quick 0.5')
+    made.add_argument('--disk', action='store_true', help="leave the broker's files on disk")
     options = parse(made)
     options.seconds = options.seconds or (0.5 if options.quick else 3.0)
     return options

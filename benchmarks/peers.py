@@ -8,6 +8,9 @@ acks after the handler, publishes with confirms, and holds 200 messages. The set
 the documentation are in `support/peers/` and in the JSON. Rounds are interleaved: each takes all peers,
 beginning with another one each time; ratios are of two figures of the same round.
 
+- The broker's files are in memory where there is a file system for that (`--disk`: on disk). Confirms of
+  persistent messages wait for the disk: on a slow one all that have 100 in flight are alike, and one that has
+  a single one is many times slower, which says something of the disk and little of the client.
 - Consume: the queue holds messages as the peer's own client writes them (144 bytes of JSON, and what it
   wraps around them) before the service starts, for all for about the same time, and nobody publishes. The
   handler counts the call in mapped memory and returns. Messages per second and CPU per message are of the
@@ -47,7 +50,7 @@ from support.peers.results import (
     published_table,
     ratio_table,
 )
-from support.peers.running import consume, publish
+from support.peers.running import consume, keep_in_memory, publish
 from support.processes import MEMORY
 from support.report import command, heading, save
 
@@ -76,6 +79,7 @@ def main() -> None:
     absent = install(peers)
     peers = [peer for peer in peers if peer.name not in absent]
     results = Results()
+    in_memory = not options.disk and keep_in_memory()
     with Broker() as broker:
         version = broker.version
         print(heading(version), end='\n\n')
@@ -87,6 +91,7 @@ def main() -> None:
     for name, reason in absent.items():
         print(f'Not measured: {name}, which could not be installed: {reason}')
     about = {'rabbitmq': version, 'memory': MEMORY, 'options': vars(options), 'absent': absent}
+    about['broker_in_memory'] = in_memory
     environments = {peer.environment for peer in peers if peer.environment}
     about['peers'] = {environment.name: versions_of(environment) for environment in environments}
     print(save('peers', options.out, results.data(ratios_of(results)), **about))
@@ -103,6 +108,7 @@ def options_of() -> argparse.Namespace:
     made.add_argument('--peers', nargs='+', choices=PEERS, default=list(PEERS))
     made.add_argument('--part', nargs='+', choices=PARTS, default=list(PARTS))
     made.add_argument('--seconds', type=float, help='about how long to measure each; else 3, quick 0.7')
+    made.add_argument('--disk', action='store_true', help="leave the broker's files on disk")
     made.add_argument('--readme', action='store_true', help='put ratios and chart into the README')
     options = parse(made)
     options.seconds = options.seconds or (0.7 if options.quick else 3.0)

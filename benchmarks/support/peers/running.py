@@ -1,8 +1,11 @@
 """Runs a peer's programs against the broker, and sees to it that it did what it is measured for."""
 
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from ..broker import Broker
@@ -18,6 +21,19 @@ PATIENCE_S = 60.0
 #: The most that is published beside a service whose latency is measured: with more, the publisher and the
 #: broker on the same CPUs would be what is measured.
 MOST_PER_S = 4_000
+
+
+#: A file system in memory, where Linux has one, and how much of it has to be free, in bytes.
+MEMORY_FOLDER = Path('/dev/shm')
+ENOUGH = 2 * 2**30
+
+
+def keep_in_memory() -> bool:
+    """Have temporary files, the broker's above all, in memory; return whether there is room for them."""
+    if not MEMORY_FOLDER.is_dir() or shutil.disk_usage(MEMORY_FOLDER).free < ENOUGH:
+        return False
+    tempfile.tempdir = str(MEMORY_FOLDER)
+    return True
 
 
 class Consumed(NamedTuple):
