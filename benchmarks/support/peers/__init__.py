@@ -1,6 +1,6 @@
 """The frameworks that are compared, each written, run and fed as its documentation has it."""
 
-from .bare import ONE_AT_A_TIME
+from .bare import IN_FLIGHT, ONE_AT_A_TIME
 from .base import Peer
 from .celery import GEVENT as CELERY_GEVENT
 from .celery import prefork
@@ -24,5 +24,5 @@ PEERS: dict[str, tuple[Peer, ...]] = {
     'dramatiq': (DRAMATIQ_THREADS, DRAMATIQ_GEVENT, dramatiq_processes(CHILDREN)),
     'faststream': (FASTSTREAM,),
     'executor': (pool_of(CHILDREN),),
-    'bare': (ONE_AT_A_TIME,),
+    'bare': (ONE_AT_A_TIME, IN_FLIGHT),
 }

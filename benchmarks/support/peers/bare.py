@@ -1,6 +1,6 @@
 """The bare amqp client under gevent: the least that a consumer, and a publisher, on it costs."""
 
-from .base import PREFETCH, Envelope, Peer, Program, Publishing
+from .base import PREFETCH, PUBLISHERS, Envelope, Peer, Program, Publishing
 from .counting import COUNTING
 from .greenmicro import ENVELOPE
 
@@ -45,6 +45,34 @@ for _ in range({messages}):
 time.sleep(3600)
 """
 
+#: As many in flight as others have publishers; by amqp's own means, which tell of confirms by their tags.
+PIPELINED = """\
+import json, uuid
+from payload import PAYLOAD
+
+flying = set()
+
+def on_ack(tag, multiple):
+    landed = {other for other in flying if other <= tag} if multiple else {tag}
+    flying.difference_update(landed)
+    DONE[0] += len(landed)
+
+channel.confirm_select()
+channel.events['basic_ack'].add(on_ack)
+for tag in range(1, {messages} + 1):
+    properties = {
+        'content_type': 'application/json', 'content_encoding': 'utf-8', 'delivery_mode': 2,
+        'message_id': str(uuid.uuid4()), 'timestamp': int(time.time()),
+    }
+    flying.add(tag)
+    channel._basic_publish(amqp.Message(json.dumps(PAYLOAD), **properties), 'bare.events', 'event')
+    while len(flying) >= PUBLISHERS:
+        connection.drain_events()
+while flying:
+    connection.drain_events()
+time.sleep(3600)
+""".replace('PUBLISHERS', str(PUBLISHERS))
+
 #: Half of the prefetch, so that the broker is not left waiting.
 BATCH = PREFETCH // 2
 QUEUE = 'bare'
@@ -84,4 +112,12 @@ ONE_AT_A_TIME = Peer(
     DOCS,
     'bare',
     publishing=Publishing(Program({'main.py': HEAD + PUBLISH}), per_s=1_500, exchange='bare.events'),
+)
+
+IN_FLIGHT = Peer(
+    'bare, pipelined',
+    f'amqp and gevent, {PUBLISHERS} in flight; nobody is told of a confirm, and none is waited for',
+    DOCS,
+    'bare',
+    publishing=Publishing(Program({'main.py': HEAD + PIPELINED}), per_s=6_000, exchange='bare.events'),
 )
