@@ -19,6 +19,7 @@ goes wrong; ours does decode it.
 
 import argparse
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 from support.broker import Broker
@@ -83,7 +84,7 @@ def panels(rows: Sequence[dict[str, Any]]) -> list[Panel]:
     """The chart."""
 
     def bars(key: str) -> dict[str, dict[str, float]]:
-        return {row['peer'].replace(' ', '\n', 1): {'': row[key]['median']} for row in rows}
+        return {fill(row['peer'], 11): {'': row[key]['median']} for row in rows}
 
     cpu = bars('cpu_us_per_message')
     limit = next(row['cpu_us_per_message']['median'] for row in rows if row['peer'] == ACK_EACH.name)

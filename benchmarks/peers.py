@@ -29,6 +29,7 @@ beginning with another one each time; ratios are of two figures of the same roun
 import argparse
 import itertools
 from collections.abc import Iterator, Sequence
+from textwrap import fill
 from typing import Any
 
 from support import ROOT
@@ -198,7 +199,7 @@ def panels(results: Results) -> list[Panel]:
     published = {row['peer']: row for row in data['published']}
 
     def bars(rows: dict[str, Any], names: Sequence[str], key: str) -> dict[str, dict[str, float]]:
-        return {name.replace(' ', '\n', 1): {'': rows[name][key]['median']} for name in names if name in rows}
+        return {fill(name, 11): {'': rows[name][key]['median']} for name in names if name in rows}
 
     threads, processes = names_of(results, 'threads'), names_of(results, 'processes')
     made = [
