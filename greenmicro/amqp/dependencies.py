@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from greenmicro import codecs
-from greenmicro.amqp.topology import event_exchange
+from greenmicro.amqp.topology import event_exchange_name
 from greenmicro.delays import delay_fault
 from greenmicro.dependencies import Dependency, WorkerContext
+from greenmicro.ids import new_id
 from greenmicro.messages import Publication
 
 #: The properties that a target may set; a misspelt one would be dropped without a word.
@@ -89,10 +89,9 @@ def _publish(
     if delay_s != 0:
         _check_delay(delay_s, mandatory, properties)
     body, content_type, content_encoding = codecs.encode(payload)
-    exchange = event_exchange(context.settings.service_name, context.settings)
     context.publish(
         Publication(
-            exchange.name,
+            event_exchange_name(context.settings.service_name),
             event_name,
             body,
             {
@@ -100,7 +99,7 @@ def _publish(
                 'content_encoding': content_encoding,
                 'delivery_mode': 2,
                 'priority': 0,
-                'message_id': str(uuid.uuid4()),
+                'message_id': new_id(),
                 'timestamp': int(time.time()),
                 **properties,
             },
