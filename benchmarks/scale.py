@@ -40,6 +40,8 @@ WAITING_PER_S = 4_000
 VOLUME = 200_000_000
 #: What a service may hold of a queue: its prefetch is at most so many times its workers.
 HELD_PER_WORKER = 2
+#: Of each of several queues at least; opening 200 channels takes as long as some 30,000 messages.
+MESSAGES_PER_QUEUE = 400
 LIMIT = 1.15
 
 COUNTING = f'{COUNTER}\ndef work(payload):\n    DONE[0] += 1\n'
@@ -164,8 +166,8 @@ def messages_of(point: Point, messages: int) -> int:
     most = min(messages, VOLUME // point.body)
     if point.workers is not None:
         most = max(most // 4, 2 * point.workers)
-    # As many in each queue.
-    return most // point.queues * point.queues
+    # As many in each queue, and so many that they are not done before the last queue is consumed from.
+    return max(most // point.queues, MESSAGES_PER_QUEUE if point.queues > 1 else 0) * point.queues
 
 
 def behind_of(point: Point) -> int:
