@@ -149,6 +149,7 @@ class Recalls(RuleBasedStateMachine):
         self.progress = Progress()
         self.sent = Sent(self.progress)
         self.pipe: list[tuple[int, Job]] = []
+        self.on_its_way: list[int] = []
         self.running: tuple[int, Job] | None = None
         self.ran: list[Job] = []
         self.done: list[Job] = []
@@ -187,7 +188,13 @@ class Recalls(RuleBasedStateMachine):
         self.running = None
         self.progress.finish(number, How.TOLD if told else How.SUCCEEDED)
         if told:
-            self.sent.tell(number, dumps(tuple(NOT_RUN)))
+            self.on_its_way.append(number)
+
+    @precondition(lambda self: self.on_its_way)
+    @rule()
+    def tell(self) -> None:
+        """An outcome comes out of the pipe."""
+        self.sent.tell(self.on_its_way.pop(0), dumps(tuple(NOT_RUN)))
 
     @rule()
     def look(self) -> None:
@@ -214,6 +221,8 @@ class Recalls(RuleBasedStateMachine):
         """In the end each was run, or is back."""
         while self.running or self.pipe:
             self.end(False) if self.running else self.begin()
+        while self.on_its_way:
+            self.tell()
         self.collect()
         assert not self.sent.line
         assert {id(one.message) for one in self.done} == {id(one.message) for one in self.ran}
