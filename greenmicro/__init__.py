@@ -17,6 +17,8 @@ _HOMES = {
     'EventListener': 'greenmicro.amqp.entrypoints',
     'MessageTranslator': 'greenmicro.translators',
     'Producer': 'greenmicro.amqp.dependencies',
+    'RPCListener': 'greenmicro.rpc.entrypoints',
+    'RPCProxy': 'greenmicro.rpc.dependencies',
     'Reject': 'greenmicro.signals',
     'Retry': 'greenmicro.retry',
     'RetryLater': 'greenmicro.signals',

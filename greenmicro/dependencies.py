@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from greenmicro.messages import Message, Publication
+from greenmicro.errors import RPCError
+from greenmicro.messages import Call, Message, Publication, Reply
 
 if TYPE_CHECKING:
     from greenmicro.settings import Settings
 
 #: Publishes, and returns once the broker has confirmed.
 Publish = Callable[[Publication], None]
+
+
+class PendingReply(Protocol):
+    """A call that is on its way, and waited for."""
+
+    def wait(self, timeout_s: float | None = None) -> Reply:
+        """Return the reply; at once if it is here.
+
+        Args:
+            timeout_s: How long to wait, in seconds; None for as long as the call itself may take.
+
+        Raises:
+            RPCError: There is none, or none within that time.
+            PublishError: The request was not sent.
+        """
+
+
+#: Sends a request and returns at once.
+BeginCall = Callable[[Call], PendingReply]
+
+
+def no_calls(call: Call) -> PendingReply:
+    """Refuse a call, where nobody has said that there would be any."""
+    raise RPCError('nothing here listens for replies: a dependency that calls has to set has_calls')
 
 
 class WorkerContext:
@@ -22,15 +47,24 @@ class WorkerContext:
         entrypoint: The name of the entrypoint that received it, as log lines about its messages have it.
         settings: The service's settings.
         publish: Sends a `Publication`; returns once the broker has confirmed it.
+        begin_call: Sends a `Call`, and returns what waits for its reply.
     """
 
-    __slots__ = ('entrypoint', 'message', 'publish', 'settings')
+    __slots__ = ('begin_call', 'entrypoint', 'message', 'publish', 'settings')
 
-    def __init__(self, message: Message, entrypoint: str, settings: Settings, publish: Publish) -> None:
+    def __init__(
+        self,
+        message: Message,
+        entrypoint: str,
+        settings: Settings,
+        publish: Publish,
+        begin_call: BeginCall = no_calls,
+    ) -> None:
         self.message = message
         self.entrypoint = entrypoint
         self.settings = settings
         self.publish = publish
+        self.begin_call = begin_call
 
     @property
     def attempt(self) -> int:
@@ -57,6 +91,9 @@ class Dependency:
         ...             with connection:   # commits, or rolls back when the target raises
         ...                 yield connection
     """
+
+    #: Whether it calls other services: this one then listens for replies.
+    has_calls = False
 
     def setup_worker(self) -> None:
         """Prepare what all messages share; once per worker process, before the first message.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from greenmicro import codecs
 from greenmicro.delays import delay_fault, step_ms
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from greenmicro.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+Common = TypeVar('Common')
 
 #: The intervals that make sense: below a millisecond there is no time to run anything, over a year a
 #: service would never tick.
@@ -40,6 +42,9 @@ class Service(Protocol):
 
     def submit(self, entrypoint: Entrypoint, message: Message) -> None:
         """Hand a message to the workers; returns at once."""
+
+    def common(self, kind: Callable[[Service], Common]) -> Common:
+        """Return the one thing of a kind that entrypoints share, made when it is first asked for."""
 
     def spawn(self, function: Callable[..., None], *args: Any) -> None:
         """Run a function in a greenlet until the service stops; a crash in it stops the service."""
@@ -213,20 +218,22 @@ class Entrypoint:
         )
 
     def _log_failure(self, message: Message, settlement: Settlement, failure: Failure) -> None:
-        if settlement is Settlement.ACK:
-            fate = 'dropped'
-        else:
-            fate = settlement.value if self.dead_letters else 'not kept'
         logger.error(
             '%s: %r failed (%s), attempt %d, %s: %s\n%s',
             self.name,
             message,
             failure.reason,
             message.attempt,
-            fate,
+            self.fate(message, settlement),
             failure.error,
             failure.traceback,
         )
+
+    def fate(self, message: Message, settlement: Settlement) -> str:
+        """Say in the log what becomes of a message that failed for good."""
+        if settlement is Settlement.ACK:
+            return 'dropped'
+        return settlement.value if self.dead_letters else 'not kept'
 
     def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
         """Carry a settlement out; called exactly once for each message. Replies go out here."""

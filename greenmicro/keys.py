@@ -158,6 +158,12 @@ KEYS = (
         'How long a publish waits for the broker to confirm the message, before it raises.',
     ),
     Key(
+        'CALL_TIMEOUT_S',
+        kinds.SECONDS,
+        30.0,
+        'How long a call of another service waits for its reply, before it raises.',
+    ),
+    Key(
         'MAX_BODY_MB',
         kinds.count(),
         64,

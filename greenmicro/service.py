@@ -15,11 +15,13 @@ from gevent.pool import Group
 from greenmicro.amqp.topology import event_exchange
 from greenmicro.brokers import broker_class
 from greenmicro.clock import tick_for_ever
-from greenmicro.entrypoints import Entrypoint
+from greenmicro.dependencies import no_calls
+from greenmicro.entrypoints import Common, Entrypoint
 from greenmicro.errors import BrokerError, ConfigError, StopTimeoutError
 from greenmicro.messages import NOT_RUN, Message
 from greenmicro.pools import pool_class
 from greenmicro.pools.base import Pool
+from greenmicro.rpc.caller import Caller
 from greenmicro.settings import Settings
 from greenmicro.watchdog import Watchdog
 
@@ -51,18 +53,28 @@ class Service:
         self.entrypoints = entrypoints
         self.prefetch = settings.prefetch_for(len(entrypoints))
         self.broker = broker_class(settings.amqp_uri)(settings)
-        self.pool: Pool = pool_class(settings.worker_mode.place)(settings, entrypoints, self.broker.publish)
+        begin_call = Caller(self.broker, settings).begin if _has_calls(entrypoints) else no_calls
+        kind = pool_class(settings.worker_mode.place)
+        self.pool: Pool = kind(settings, entrypoints, self.broker.publish, begin_call)
         self.ended: AsyncResult[None] = AsyncResult()
         self._watchdog = Watchdog(settings.hub_stall_warn_s)
         self._spawned = Group()
         self._started = Event()
         self._cut_short = Event()
         self._fed_by: list[Entrypoint] = []
+        self._common: dict[Any, Any] = {}
         self._health: Any = None
 
     def submit(self, entrypoint: Entrypoint, message: Message) -> None:
         """Hand a message to the workers; returns at once."""
         self.pool.submit(entrypoint, message)
+
+    def common(self, kind: Callable[[Service], Common]) -> Common:
+        """Return the one thing of a kind that entrypoints share, made when it is first asked for."""
+        if kind not in self._common:
+            self._common[kind] = kind(self)
+        common: Common = self._common[kind]
+        return common
 
     def spawn(self, function: Callable[..., None], *args: Any) -> None:
         """Run a function in a greenlet until the service stops; a crash in it stops the service."""
@@ -203,6 +215,11 @@ class Service:
         logger.error('ending at once')
         logging.shutdown()
         os._exit(1)
+
+
+def _has_calls(entrypoints: Iterable[Entrypoint]) -> bool:
+    """Say whether any target calls other services, so that there have to be replies."""
+    return any(dependency.has_calls for one in entrypoints for dependency in one.route.dependencies.values())
 
 
 def check(

@@ -45,6 +45,7 @@ class Settings:
     hub_stall_warn_s: float
     hub_stall_limit_s: float
     confirm_timeout_s: float
+    call_timeout_s: float
     max_body_mb: int
     queue_type: Literal['classic', 'quorum'] | None
     declare_exchanges: Literal['durable', 'auto_delete', 'never']

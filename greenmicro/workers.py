@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from greenmicro import codecs, targets
 from greenmicro.delays import delay_fault
-from greenmicro.dependencies import Dependency, Publish, WorkerContext
-from greenmicro.errors import ConfigError, ContentRefusedError, PayloadError
+from greenmicro.dependencies import BeginCall, Dependency, Publish, WorkerContext, no_calls
+from greenmicro.errors import ArgumentsError, ConfigError, ContentRefusedError, PayloadError
+from greenmicro.injection import Injection
 from greenmicro.limits import Limit
-from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Reason
+from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Reason, arguments_json
 from greenmicro.signals import Reject, RetryLater
 
 if TYPE_CHECKING:
@@ -37,14 +37,22 @@ class Place:
         settings: The service's settings.
         publish: Sends a publication; from a child through its parent.
         limit: Makes what bounds one call of a target to so many seconds.
+        begin_call: Sends a call; from a child through its parent.
     """
 
-    __slots__ = ('_set_up', 'limit', 'publish', 'settings')
+    __slots__ = ('_set_up', 'begin_call', 'limit', 'publish', 'settings')
 
-    def __init__(self, settings: Settings, publish: Publish, limit: Callable[[float], Limit]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        publish: Publish,
+        limit: Callable[[float], Limit],
+        begin_call: BeginCall = no_calls,
+    ) -> None:
         self.settings = settings
         self.publish = publish
         self.limit = limit
+        self.begin_call = begin_call
         self._set_up: dict[int, Dependency] = {}
 
     def set_up(self, dependency: Dependency) -> None:
@@ -97,6 +105,7 @@ class Worker:
         self.arguments = arguments
         self.replies = replies
         self.target: Callable[..., Any]
+        self._signature: Any = None
         self._error_classes: Mapping[str, type[BaseException]] = {}
 
     def prepare(self) -> None:
@@ -107,6 +116,8 @@ class Worker:
                 not set up.
         """
         self.target = targets.resolve(self.route.target)
+        if self.replies:
+            self._signature = targets.signature(self.target)
         policy = self.route.policy(self.place.settings)
         if policy is not None:
             self._error_classes = policy.classes()
@@ -135,7 +146,8 @@ class Worker:
         try:
             if message.unreadable is not None:
                 raise PayloadError('the properties cannot be read; their bytes are kept, base64-coded')
-            context = WorkerContext(message, self.entrypoint, self.place.settings, self.place.publish)
+            place = self.place
+            context = WorkerContext(message, self.entrypoint, place.settings, place.publish, place.begin_call)
             step = Reason.UNDECODABLE
             payload = self.decode(message)
             step = Reason.TRANSLATOR
@@ -170,6 +182,8 @@ class Worker:
 
     def _failure(self, step: str, error: BaseException) -> Failure:
         failure = Failure.of(_reason(step, error), error)
+        if self.replies:
+            failure = failure._replace(arguments=arguments_json(error))
         if isinstance(error, RetryLater):
             # Again: a subclass may set, or leave out, what the constructor checks.
             delay_s: Any = getattr(error, 'delay_s', None)
@@ -212,6 +226,8 @@ class Worker:
         if self.arguments is None:
             return self.target(payload, **dependencies)
         args, kwargs = self.arguments(payload)
+        if self._signature is not None:
+            targets.check_call(self._signature, args, kwargs, dependencies)
         return self.target(*args, **kwargs, **dependencies)
 
 
@@ -220,81 +236,8 @@ def _reason(step: str, error: BaseException) -> str:
         return Reason.RETRY_LATER
     if isinstance(error, Reject):
         return Reason.REJECTED
+    if isinstance(error, ArgumentsError):
+        return Reason.ARGUMENTS
     if step is Reason.UNDECODABLE and isinstance(error, ContentRefusedError):
         return Reason.REFUSED
     return step
-
-
-class Injection:
-    """The dependencies of one message: entered in order, left in the opposite order.
-
-    Args:
-        dependencies: Name to dependency, in the order of the route.
-        context: Handed to each `provide`.
-    """
-
-    __slots__ = ('_context', '_dependencies', '_entered')
-
-    def __init__(self, dependencies: Mapping[str, Dependency], context: WorkerContext) -> None:
-        self._dependencies = dependencies
-        self._context = context
-        self._entered: list[Iterator[Any]] = []
-
-    def __enter__(self) -> dict[str, Any]:
-        values = {}
-        try:
-            for name, dependency in self._dependencies.items():
-                values[name] = self._enter(name, dependency)
-        except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
-            raise
-        return values
-
-    def _enter(self, name: str, dependency: Dependency) -> Any:
-        provided = dependency.provide(self._context)
-        try:
-            value = next(provided)
-        except StopIteration:
-            raise TypeError(f'provide() of dependency {name!r} ended without a yield') from None
-        self._entered.append(provided)
-        return value
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for provided in reversed(self._entered):
-            error = _leave(provided, error)
-        if error is not None and kind is None:
-            raise error
-
-
-def _leave(provided: Iterator[Any], error: BaseException | None) -> BaseException | None:
-    """Leave one dependency; return the error that the ones entered before it are to be told."""
-    raised = _told(provided, error)
-    if error is None or raised is None or raised is error:
-        return error or raised
-    if isinstance(error, StopIteration) and raised.__cause__ is error:
-        return error  # a generator cannot pass one on as it is (PEP 479)
-    # The target's own error is what the message failed of; this one is only logged.
-    logger.error('a dependency failed while it was left after an error', exc_info=raised)
-    return error
-
-
-def _told(provided: Any, error: BaseException | None) -> BaseException | None:
-    """Tell a dependency how the target ended; return what it raises."""
-    trace = error.__traceback__ if error is not None else None
-    try:
-        if error is None:
-            next(provided)
-        else:
-            provided.throw(error)
-        provided.close()
-    except StopIteration:
-        return None
-    except BaseException as raised:
-        return raised
-    finally:
-        if error is not None:
-            # Without our own frames, which hold the error: it would keep itself alive, and the payload.
-            error.__traceback__ = trace
-    return TypeError('provide() has a second yield; it must yield once')

@@ -16,10 +16,11 @@ PACKAGE = Path(__file__).parents[1] / 'greenmicro'
 LAYERS = (
     *('errors', 'targets', 'uris', 'addresses', 'tls', 'messages', 'delays', 'signals', 'retry'),
     *('kinds', 'modes', 'keys', 'settings', 'codecs', 'copies', 'dead_letters'),
-    *('translators', 'dependencies', 'limits', 'workers', 'routes', 'entrypoints'),
-    *('amqp.topology', 'amqp'),
+    *('translators', 'dependencies', 'injection', 'limits', 'workers', 'routes', 'entrypoints'),
+    *('amqp.topology', 'amqp', 'rpc.protocol', 'rpc.entrypoints', 'rpc.dependencies'),
     *('pipe', 'servicepipe', 'alarm', 'resident', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
+    'rpc',
     *('clock', 'patching', 'watchdog', 'health', 'service', 'runner', 'cli', '__main__'),
 )
 #: Of the root only this; its lazy names stand for modules, which are imported by their own.
@@ -28,7 +29,7 @@ OF_THE_ROOT = {'__version__'}
 FOREIGN = {
     'gevent': (
         *('pools', 'pools.', 'brokers', 'brokers.'),
-        *('clock', 'patching', 'watchdog', 'health', 'service', 'runner'),
+        *('rpc.caller', 'clock', 'patching', 'watchdog', 'health', 'service', 'runner'),
     ),
     'greenlet': ('pools.', 'brokers.'),
     'kombu': ('brokers.rabbitmq.', 'cli.connection', 'cli.dead_queue'),

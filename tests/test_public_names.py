@@ -18,6 +18,8 @@ NAMES = {
     'EventListener',
     'MessageTranslator',
     'Producer',
+    'RPCListener',
+    'RPCProxy',
     'Reject',
     'Retry',
     'RetryLater',

@@ -70,12 +70,15 @@ class Subscription:
         exchange: What it is bound to; None: it is only fed by the default exchange.
         routing_key: With which binding key.
         prefetch: How many messages may be unsettled at once.
+        lasting: Whether it is consumed from until the broker is closed, and not only until a stop begins, as
+            what running targets wait for.
     """
 
     queue: Queue
     exchange: Exchange | None
     routing_key: str
     prefetch: int
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,8 @@ class MemoryBroker(Broker):
     def stop(self, timeout_s: float) -> None:
         """Deliver no more; see the contract."""
         for consumer in self._consumers:
-            consumer.stop()
+            if not consumer.lasting:
+                consumer.stop()
 
     def close(self, timeout_s: float) -> None:
         """Give back what is unsettled, and leave; see the contract."""
@@ -130,6 +131,7 @@ class MemoryConsumer(Consumer):
         self._queue: MemoryQueue
         self._running = False
         self.in_turn = False
+        self.lasting = subscription.lasting
 
     def start(self, vhost: Vhost, owner: MemoryBroker) -> None:
         """Declare the queue, bind it, and consume.
@@ -215,6 +217,12 @@ class MemoryConsumer(Consumer):
         elif settlement is Settlement.RETRY:
             assert outcome.failure is not None
             self._move(item, retry_of(message, outcome.failure), settlement)
+
+    def answer(self, message: Message, reply: Publication, otherwise: Publication) -> None:
+        """Publish a reply, then ack; see the contract. No reply is too large here."""
+        item = message.delivery
+        if self._held.get(item, Settlement.ACK) is None:
+            self._move(item, reply, Settlement.ACK)
 
     def _forget(self, item: Item) -> None:
         del self._held[item]

@@ -83,9 +83,10 @@ class RabbitBroker(Broker):
 
     def stop(self, timeout_s: float) -> None:
         """Cancel all consumers; see the contract."""
-        for consumer in self._consumers:
+        passing = [consumer for consumer in self._consumers if not consumer.lasting]
+        for consumer in passing:
             consumer.stop()
-        _wait_all([consumer.stopped for consumer in self._consumers], timeout_s)
+        _wait_all([consumer.stopped for consumer in passing], timeout_s)
 
     def close(self, timeout_s: float) -> None:
         """Send what waits, then disconnect; see the contract.

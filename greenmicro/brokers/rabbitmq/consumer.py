@@ -25,7 +25,7 @@ from greenmicro.brokers.rabbitmq.topology import kombu_queue
 from greenmicro.copies import names_of, retry_of
 from greenmicro.dead_letters import dead_letter
 from greenmicro.errors import BrokerError
-from greenmicro.messages import Message, Outcome, Settlement
+from greenmicro.messages import Message, Outcome, Publication, Settlement
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
         on_fatal: Called when the broker refuses the queue before it was ever consumed from.
 
     Attributes:
+        lasting: Whether it goes on until the connection is closed.
         ready: Whether it is consuming.
         stopped: Set once the broker delivers no more.
     """
@@ -87,6 +88,8 @@ class RabbitConsumer(Consumer, ChannelOwner):
         self._error: Exception | None = None
         self._was_up = False
         self._told = ''
+        self._losses = 0
+        self.lasting = subscription.lasting
         self.ready = Event()
         self.stopped = Event()
 
@@ -107,6 +110,11 @@ class RabbitConsumer(Consumer, ChannelOwner):
         """Say why it is not consuming at this moment, if it is not."""
         if not self.ready.is_set():
             yield f'queue {self._queue}: not consuming ({self._error or self._told or "no connection yet"})'
+
+    @property
+    def losses(self) -> int:
+        """How many of its channels were lost so far."""
+        return self._losses
 
     def stop(self) -> None:
         """Begin to stop: `stopped` is set once the broker delivers no more."""
@@ -190,6 +198,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
     def _lose(self, error: Exception) -> None:
         """Let go of the channel at once: what workers settle from now on must not be written to it."""
         self.ready.clear()
+        self._losses += 1
         self._deliveries.lose()
         self._error = error
         self._changed.set()
@@ -258,6 +267,14 @@ class RabbitConsumer(Consumer, ChannelOwner):
         elif settlement is Settlement.RETRY:
             assert outcome.failure is not None
             self._republisher.move(message, retry_of(message, outcome.failure), self._deliveries)
+
+    def answer(self, message: Message, reply: Publication, otherwise: Publication) -> None:
+        """Publish a reply, then ack; see the contract."""
+
+        def refused(message: Message) -> None:
+            self._republisher.move(message, otherwise, self._deliveries)
+
+        self._republisher.move(message, reply, self._deliveries, refused)
 
     def _give_back(self, message: Message) -> None:
         if self._stopping.is_set() and not self.stopped.is_set():
