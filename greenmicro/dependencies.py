@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from greenmicro import hops
 from greenmicro.errors import RPCError
 from greenmicro.messages import Call, Message, Publication, Reply
 
@@ -48,9 +50,10 @@ class WorkerContext:
         settings: The service's settings.
         publish: Sends a `Publication`; returns once the broker has confirmed it.
         begin_call: Sends a `Call`, and returns what waits for its reply.
+        method: The last part of the target's path.
     """
 
-    __slots__ = ('begin_call', 'entrypoint', 'message', 'publish', 'settings')
+    __slots__ = ('_call_id', '_data', 'begin_call', 'entrypoint', 'message', 'method', 'publish', 'settings')
 
     def __init__(
         self,
@@ -59,17 +62,58 @@ class WorkerContext:
         settings: Settings,
         publish: Publish,
         begin_call: BeginCall = no_calls,
+        method: str = '',
     ) -> None:
         self.message = message
         self.entrypoint = entrypoint
         self.settings = settings
         self.publish = publish
         self.begin_call = begin_call
+        self.method = method
+        # Made when they are asked for, which most messages never do.
+        self._call_id = ''
+        self._data: dict[str, Any] | None = None
 
     @property
     def attempt(self) -> int:
         """Which attempt at this message is running; 1 for the first."""
         return self.message.attempt
+
+    @property
+    def service(self) -> str:
+        """The name of this service."""
+        return self.settings.service_name
+
+    @property
+    def call_id(self) -> str:
+        """The id of this run: `service.method.uuid`."""
+        if not self._call_id:
+            self._call_id = f'{self.service}.{self.method}.{uuid.uuid4()}'
+        return self._call_id
+
+    @property
+    def call_id_stack(self) -> list[str]:
+        """The ids of the runs that led to this one, and its own, newest last; at most 11."""
+        return [*hops.stack_of(self.message.headers), self.call_id]
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        """What travels from call to call: language, user and the like, by the names that nameko gives them.
+
+        What is set here goes out with all that this run publishes and calls from then on.
+        """
+        if self._data is None:
+            self._data = hops.data_of(self.message.headers)
+        return self._data
+
+    @property
+    def deadline(self) -> float | None:
+        """When the caller waits no longer, in seconds since 1970, by the caller's clock; None for nobody."""
+        return hops.deadline_of(self.message.headers)
+
+    def outgoing(self, headers: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the headers for what this run publishes: what travels, and those given."""
+        return {**hops.headers_for(self.headers, self.call_id_stack), **(headers or {})}
 
     def __repr__(self) -> str:
         return f'<WorkerContext of {self.message!r} at {self.entrypoint}>'
@@ -120,3 +164,17 @@ class Dependency:
         """
         raise NotImplementedError(f'{type(self).__name__} has no provide()')
         yield  # a generator function, like those that take its place
+
+
+class Context(Dependency):
+    """Injects the WorkerContext itself: call id, call chain, headers, attempt, deadline, settings.
+
+    Example:
+        >>> def place_order(payload, context):
+        ...     context.headers['tenant'] = payload['tenant']   # for those who are called from here
+        ...     print(context.call_id, context.attempt)
+    """
+
+    def provide(self, context: WorkerContext) -> Iterator[WorkerContext]:
+        """Yield the context; runs where the worker runs."""
+        yield context

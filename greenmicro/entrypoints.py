@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Common = TypeVar('Common')
+Shared = TypeVar('Shared')
 
 #: The intervals that make sense: below a millisecond there is no time to run anything, over a year a
 #: service would never tick.
@@ -43,7 +43,7 @@ class Service(Protocol):
     def submit(self, entrypoint: Entrypoint, message: Message) -> None:
         """Hand a message to the workers; returns at once."""
 
-    def common(self, kind: Callable[[Service], Common]) -> Common:
+    def shared(self, kind: Callable[[Service], Shared]) -> Shared:
         """Return the one thing of a kind that entrypoints share, made when it is first asked for."""
 
     def spawn(self, function: Callable[..., None], *args: Any) -> None:

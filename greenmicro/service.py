@@ -16,7 +16,7 @@ from greenmicro.amqp.topology import event_exchange
 from greenmicro.brokers import broker_class
 from greenmicro.clock import tick_for_ever
 from greenmicro.dependencies import no_calls
-from greenmicro.entrypoints import Common, Entrypoint
+from greenmicro.entrypoints import Entrypoint, Shared
 from greenmicro.errors import BrokerError, ConfigError, StopTimeoutError
 from greenmicro.messages import NOT_RUN, Message
 from greenmicro.pools import pool_class
@@ -62,19 +62,19 @@ class Service:
         self._started = Event()
         self._cut_short = Event()
         self._fed_by: list[Entrypoint] = []
-        self._common: dict[Any, Any] = {}
+        self._shared: dict[Any, Any] = {}
         self._health: Any = None
 
     def submit(self, entrypoint: Entrypoint, message: Message) -> None:
         """Hand a message to the workers; returns at once."""
         self.pool.submit(entrypoint, message)
 
-    def common(self, kind: Callable[[Service], Common]) -> Common:
+    def shared(self, kind: Callable[[Service], Shared]) -> Shared:
         """Return the one thing of a kind that entrypoints share, made when it is first asked for."""
-        if kind not in self._common:
-            self._common[kind] = kind(self)
-        common: Common = self._common[kind]
-        return common
+        if kind not in self._shared:
+            self._shared[kind] = kind(self)
+        shared: Shared = self._shared[kind]
+        return shared
 
     def spawn(self, function: Callable[..., None], *args: Any) -> None:
         """Run a function in a greenlet until the service stops; a crash in it stops the service."""

@@ -105,6 +105,7 @@ class Worker:
         self.arguments = arguments
         self.replies = replies
         self.target: Callable[..., Any]
+        self._method = route.target.rpartition('.')[2]
         self._signature: Any = None
         self._error_classes: Mapping[str, type[BaseException]] = {}
 
@@ -147,7 +148,9 @@ class Worker:
             if message.unreadable is not None:
                 raise PayloadError('the properties cannot be read; their bytes are kept, base64-coded')
             place = self.place
-            context = WorkerContext(message, self.entrypoint, place.settings, place.publish, place.begin_call)
+            context = WorkerContext(
+                message, self.entrypoint, place.settings, place.publish, place.begin_call, self._method
+            )
             step = Reason.UNDECODABLE
             payload = self.decode(message)
             step = Reason.TRANSLATOR

@@ -13,6 +13,7 @@ import greenmicro
 from greenmicro.runner import Runner
 
 NAMES = {
+    'Context',
     'Dependency',
     'Entrypoint',
     'EventListener',

@@ -104,7 +104,7 @@ def _publish(
                 'timestamp': int(time.time()),
                 **properties,
             },
-            headers or {},
+            context.outgoing(headers),
             mandatory,
             delay_s or None,
             timeout_s,

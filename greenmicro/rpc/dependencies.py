@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from greenmicro import codecs
 from greenmicro.delays import delay_fault
 from greenmicro.dependencies import Dependency, PendingReply, WorkerContext
 from greenmicro.errors import UnknownServiceError, UnroutableError
+from greenmicro.hops import DEADLINE_HEADER
 from greenmicro.messages import Call, Reply
 from greenmicro.rpc.protocol import request, result_of
 
@@ -118,9 +120,14 @@ class Method:
         Raises:
             PayloadError: The arguments cannot be encoded; nothing was sent.
         """
-        publication = request(self._service, self._name, args, kwargs)
-        pending = self._context.begin_call(Call(publication, self._timeout_s))
-        most = self._context.settings.max_body_mb * codecs.MEGABYTE
+        context, timeout_s = self._context, self._timeout_s
+        now = time.time()
+        if context.deadline is not None:  # nobody waits for this run any longer than that
+            timeout_s = max(0.0, min(timeout_s, context.deadline - now))
+        headers = context.outgoing({DEADLINE_HEADER: round((now + timeout_s) * 1000)})
+        publication = request(self._service, self._name, args, kwargs, headers)
+        pending = context.begin_call(Call(publication, timeout_s))
+        most = context.settings.max_body_mb * codecs.MEGABYTE
         return PendingCall(pending, self._service, self._name, most)
 
     def __repr__(self) -> str:

@@ -80,7 +80,7 @@ class RPCListener(Entrypoint):
     def setup(self, service: Service) -> None:
         """Take a place at the service's queue of calls."""
         super().setup(service)
-        self.calls = service.common(Calls)
+        self.calls = service.shared(Calls)
         self.calls.listeners[self.method_name] = self
 
     def arguments(self, payload: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -16,7 +16,7 @@ from greenmicro.errors import (
     RPCError,
     UnknownMethodError,
 )
-from greenmicro.messages import Failure, Message, Publication, Reason, Reply
+from greenmicro.messages import EMPTY, Failure, Message, Publication, Reason, Reply
 
 EXCHANGE = Exchange('nameko-rpc')
 #: A queue of replies that nobody reads goes after so many milliseconds: a caller that is away comes back to
@@ -56,7 +56,13 @@ def reply_queue(caller: str, key: str) -> Queue:
 # The request.
 
 
-def request(service: str, method: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Publication:
+def request(
+    service: str,
+    method: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    headers: Mapping[str, Any] = EMPTY,
+) -> Publication:
     """Build a request; whoever sends it adds where the reply goes to.
 
     Raises:
@@ -68,7 +74,7 @@ def request(service: str, method: str, args: Sequence[Any], kwargs: Mapping[str,
         text = str(error).replace("payload['args']", 'args', 1).replace("payload['kwargs']", 'kwargs', 1)
         raise PayloadError(text) from None
     properties = {'content_type': content_type, 'content_encoding': content_encoding, 'delivery_mode': 2}
-    return Publication(EXCHANGE.name, f'{service}.{method}', body, properties, mandatory=True)
+    return Publication(EXCHANGE.name, f'{service}.{method}', body, properties, headers, mandatory=True)
 
 
 def arguments_of(payload: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -6,6 +6,7 @@ import datetime
 import decimal
 import json
 import logging
+import time
 import uuid
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from gevent.event import Event
 
 from greenmicro.brokers import broker_class
+from greenmicro.dependencies import Context
 from greenmicro.errors import (
     BadCallError,
     CallTimeoutError,
@@ -25,6 +27,7 @@ from greenmicro.errors import (
 from greenmicro.messages import Publication
 from greenmicro.retry import Retry
 from greenmicro.routes import Route
+from greenmicro.rpc.dependencies import RPCProxy
 from greenmicro.rpc.entrypoints import RPCListener
 from greenmicro.rpc.protocol import EXCHANGE
 from greenmicro.signals import Reject
@@ -271,3 +274,27 @@ def test_a_reply_is_what_nameko_reads(serve: Serve, listen: Listen, uri: str) ->
         reply = replies.next()
     assert json.loads(reply.body) == {'result': 2, 'error': None}
     assert reply.properties['correlation_id'] == 'seven'
+
+
+def test_the_context_goes_from_call_to_call(serve: Serve, ask: Ask) -> None:
+    """Chain, data and deadline, through a service in between."""
+
+    def outer(context: Any, back: Any) -> Any:
+        context.headers['tenant'] = 7
+        return [context.call_id_stack, *back.inner()]
+
+    def inner(context: Any) -> Any:
+        return context.call_id_stack, context.headers, context.deadline
+
+    with tasks(outer=outer, inner=inner) as module:
+        context = {'context': Context()}
+        serve(
+            RPCListener(Route(f'{module}.outer', dependencies={**context, 'back': RPCProxy('shop')})),
+            RPCListener(Route(f'{module}.inner', dependencies=context)),
+        )
+        now = time.time()
+        first, second, headers, deadline = ask(lambda shop: shop.outer.within(12)())
+    assert [call_id.rpartition('.')[0] for call_id in second] == ['asker.run', 'shop.outer', 'shop.inner']
+    assert second[:2] == first
+    assert headers == {'tenant': 7}
+    assert now + 10 < deadline < now + 14
