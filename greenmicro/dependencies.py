@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from greenmicro import hops
@@ -117,6 +118,10 @@ class WorkerContext:
 
     def __repr__(self) -> str:
         return f'<WorkerContext of {self.message!r} at {self.entrypoint}>'
+
+
+#: That of the message which is being worked on here; each message runs in a contextvars context of its own.
+CURRENT: ContextVar[WorkerContext | None] = ContextVar('greenmicro.context', default=None)
 
 
 class Dependency:

@@ -198,6 +198,13 @@ KEYS = (
         'Whether a service whose broker is not there within `CONNECT_TIMEOUT_S` (for each host) at its '
         'start ends with an error, instead of waiting for it.',
     ),
+    Key(
+        'LOG_FORMAT',
+        kinds.one_of({'text': 'text', 'json': 'json'}),
+        'text',
+        'With `json` each line of the log is a JSON object, with service, entrypoint, call id and message '
+        'id; `text` leaves the logging as the program has set it up.',
+    ),
 )
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from greenmicro import __version__
+from greenmicro import __version__, logs
 from greenmicro.entrypoints import Entrypoint
 from greenmicro.errors import ConfigError, StopTimeoutError
 
@@ -117,6 +117,7 @@ class Runner:
         from greenmicro.service import Service, check, warnings
 
         entrypoints, settings = check(self.entrypoints, self.config, os.environ, patching.faults())
+        logs.set_up(settings)
         for warning in (*patching.warnings(), *warnings(entrypoints, settings)):
             logger.warning(warning)
         self._began = time.monotonic()

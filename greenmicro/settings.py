@@ -51,6 +51,7 @@ class Settings:
     declare_exchanges: Literal['durable', 'auto_delete', 'never']
     health_address: Address | None
     fail_fast: bool
+    log_format: Literal['text', 'json']
 
     @classmethod
     def load(cls, config: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenmicro import codecs, targets
 from greenmicro.delays import delay_fault
-from greenmicro.dependencies import BeginCall, Dependency, Publish, WorkerContext, no_calls
+from greenmicro.dependencies import CURRENT, BeginCall, Dependency, Publish, WorkerContext, no_calls
 from greenmicro.errors import ArgumentsError, ConfigError, ContentRefusedError, PayloadError
 from greenmicro.injection import Injection
 from greenmicro.limits import Limit
@@ -151,6 +151,7 @@ class Worker:
             context = WorkerContext(
                 message, self.entrypoint, place.settings, place.publish, place.begin_call, self._method
             )
+            CURRENT.set(context)
             step = Reason.UNDECODABLE
             payload = self.decode(message)
             step = Reason.TRANSLATOR

@@ -16,7 +16,17 @@ PACKAGE = Path(__file__).parents[1] / 'greenmicro'
 LAYERS = (
     *('errors', 'targets', 'uris', 'addresses', 'tls', 'messages', 'delays', 'signals', 'retry'),
     *('kinds', 'modes', 'keys', 'settings', 'codecs', 'copies', 'dead_letters'),
-    *('hops', 'translators', 'dependencies', 'injection', 'limits', 'workers', 'routes', 'entrypoints'),
+    *(
+        'hops',
+        'translators',
+        'dependencies',
+        'injection',
+        'logs',
+        'limits',
+        'workers',
+        'routes',
+        'entrypoints',
+    ),
     *('amqp.topology', 'amqp', 'rpc.protocol', 'rpc.entrypoints', 'rpc.dependencies'),
     *('pipe', 'servicepipe', 'alarm', 'resident', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
