@@ -18,6 +18,8 @@ _HOMES = {
     'EventListener': 'greenmicro.amqp.entrypoints',
     'MessageTranslator': 'greenmicro.translators',
     'Producer': 'greenmicro.amqp.dependencies',
+    'Publisher': 'greenmicro.amqp.dependencies',
+    'QueueListener': 'greenmicro.amqp.entrypoints',
     'RPCListener': 'greenmicro.rpc.entrypoints',
     'RPCProxy': 'greenmicro.rpc.dependencies',
     'Reject': 'greenmicro.signals',

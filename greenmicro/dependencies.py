@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +12,7 @@ from greenmicro.errors import RPCError
 from greenmicro.messages import Call, Message, Publication, Reply
 
 if TYPE_CHECKING:
+    from greenmicro.amqp.topology import Exchange
     from greenmicro.settings import Settings
 
 #: Publishes, and returns once the broker has confirmed.
@@ -143,6 +144,10 @@ class Dependency:
 
     #: Whether it calls other services: this one then listens for replies.
     has_calls = False
+
+    def exchanges(self, settings: Settings) -> Iterable[Exchange]:
+        """Name what has to be declared before it publishes; asked once, in the service's process."""
+        return ()
 
     def setup_worker(self) -> None:
         """Prepare what all messages share; once per worker process, before the first message.

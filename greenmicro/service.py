@@ -15,7 +15,7 @@ from gevent.pool import Group
 from greenmicro.amqp.topology import event_exchange
 from greenmicro.brokers import broker_class
 from greenmicro.clock import tick_for_ever
-from greenmicro.dependencies import no_calls
+from greenmicro.dependencies import Dependency, no_calls
 from greenmicro.entrypoints import Entrypoint, Shared
 from greenmicro.errors import BrokerError, ConfigError, StopTimeoutError
 from greenmicro.messages import NOT_RUN, Message
@@ -113,6 +113,9 @@ class Service:
             entrypoint.setup(self)
         announce(self)
         self.broker.declare(event_exchange(self.settings.service_name, self.settings))
+        for dependency in _dependencies(self.entrypoints):
+            for exchange in dependency.exchanges(self.settings):
+                self.broker.declare(exchange)
         self.broker.start(self.fail)
         for entrypoint in self.entrypoints:
             self._fed_by.append(entrypoint)
@@ -219,7 +222,11 @@ class Service:
 
 def _has_calls(entrypoints: Iterable[Entrypoint]) -> bool:
     """Say whether any target calls other services, so that there have to be replies."""
-    return any(dependency.has_calls for one in entrypoints for dependency in one.route.dependencies.values())
+    return any(dependency.has_calls for dependency in _dependencies(entrypoints))
+
+
+def _dependencies(entrypoints: Iterable[Entrypoint]) -> Iterator[Dependency]:
+    return (dependency for one in entrypoints for dependency in one.route.dependencies.values())
 
 
 def check(

@@ -19,6 +19,8 @@ NAMES = {
     'EventListener',
     'MessageTranslator',
     'Producer',
+    'Publisher',
+    'QueueListener',
     'RPCListener',
     'RPCProxy',
     'Reject',
@@ -66,7 +68,19 @@ def test_there_are_no_others() -> None:
         ('Runner', '(entrypoints, config)'),
         ('Entrypoint', '(route=None)'),
         ('TimeEntrypoint', '(interval_s, route=None, eager=False)'),
-        ('EventListener', '(source_service, event_name, route=None, queue=None, queue_type=None)'),
+        (
+            'EventListener',
+            '(source_service, event_name, route=None, queue=None, queue_type=None, '
+            "kind='pool', identifier=None)",
+        ),
+        (
+            'QueueListener',
+            "(queue, route=None, exchange=None, routing_key='', declare=True, queue_type=None, "
+            'arguments=None)',
+        ),
+        ('Publisher', "(exchange='')"),
+        ('RPCListener', '(route=None, method=None)'),
+        ('RPCProxy', '(service, timeout_s=None)'),
         ('Producer', '()'),
         ('Dependency', '()'),
         ('MessageTranslator', '()'),

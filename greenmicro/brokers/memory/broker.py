@@ -139,7 +139,7 @@ class MemoryConsumer(Consumer):
         Raises:
             BrokerError: Queue or exchange are there with other properties.
         """
-        subscription = self._subscription
+        subscription = self._subscription.present()
         queue = vhost.declare_queue(subscription.queue, owner)
         if subscription.exchange is not None:
             vhost.declare_exchange(subscription.exchange).bind(queue, subscription.routing_key)

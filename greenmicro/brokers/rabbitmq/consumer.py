@@ -157,9 +157,8 @@ class RabbitConsumer(Consumer, ChannelOwner):
         # Before consuming: the first delivery may come in the same read as consume-ok.
         wire.owners[channel.channel_id] = self
         self._deliveries.open(channel.channel_id, wire.outbox.write_from)
-        consumer = kombu.Consumer(
-            channel, [kombu_queue(self._subscription)], prefetch_count=self._subscription.prefetch
-        )
+        subscription = self._subscription.present()
+        consumer = kombu.Consumer(channel, [kombu_queue(subscription)], prefetch_count=subscription.prefetch)
         consumer.consume()
         if self._error is None:
             if self._was_up:
