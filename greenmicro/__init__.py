@@ -13,6 +13,7 @@ __version__ = '0.1.0'
 #: Public name to the module that has it.
 _HOMES = {
     'Context': 'greenmicro.dependencies',
+    'CronEntrypoint': 'greenmicro.cron',
     'Dependency': 'greenmicro.dependencies',
     'Entrypoint': 'greenmicro.entrypoints',
     'EventListener': 'greenmicro.amqp.entrypoints',

@@ -114,7 +114,8 @@ class Runner:
             raise ConfigError('greenmicro runs on Linux and macOS; on Windows, use WSL or a container')
         import gevent
 
-        from greenmicro.service import Service, check, warnings
+        from greenmicro.checks import check, warnings
+        from greenmicro.service import Service
 
         entrypoints, settings = check(self.entrypoints, self.config, os.environ, patching.faults())
         logs.set_up(settings)

@@ -25,13 +25,16 @@ LAYERS = (
         'limits',
         'workers',
         'routes',
+        'hosting',
+        'fates',
         'entrypoints',
+        'cron',
     ),
     *('amqp.topology', 'amqp', 'rpc.protocol', 'rpc.entrypoints', 'rpc.dependencies'),
     *('pipe', 'servicepipe', 'alarm', 'resident', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
     'rpc',
-    *('clock', 'patching', 'watchdog', 'health', 'service', 'runner', 'cli', '__main__'),
+    *('clock', 'patching', 'watchdog', 'health', 'checks', 'service', 'runner', 'cli', '__main__'),
 )
 #: Of the root only this; its lazy names stand for modules, which are imported by their own.
 OF_THE_ROOT = {'__version__'}
@@ -46,6 +49,7 @@ FOREIGN = {
     'amqp': ('brokers.rabbitmq.', 'cli.connection', 'cli.dead_queue'),
     'vine': ('brokers.rabbitmq.',),
     'click': ('cli.',),
+    'cronsim': ('cron',),
 }
 #: Those in such folders that may not.
 CONTRACTS = {'pools.base', 'brokers.base'}

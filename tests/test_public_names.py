@@ -14,6 +14,7 @@ from greenmicro.runner import Runner
 
 NAMES = {
     'Context',
+    'CronEntrypoint',
     'Dependency',
     'Entrypoint',
     'EventListener',
@@ -67,7 +68,7 @@ def test_there_are_no_others() -> None:
     [
         ('Runner', '(entrypoints, config)'),
         ('Entrypoint', '(route=None)'),
-        ('TimeEntrypoint', '(interval_s, route=None, eager=False)'),
+        ('TimeEntrypoint', '(interval_s, route=None, eager=False, once=None)'),
         (
             'EventListener',
             '(source_service, event_name, route=None, queue=None, queue_type=None, '
@@ -78,6 +79,7 @@ def test_there_are_no_others() -> None:
             "(queue, route=None, exchange=None, routing_key='', declare=True, queue_type=None, "
             'arguments=None)',
         ),
+        ('CronEntrypoint', '(expression, route=None, tz=None, once=None)'),
         ('Publisher', "(exchange='')"),
         ('RPCListener', '(route=None, method=None)'),
         ('RPCProxy', '(service, timeout_s=None)'),

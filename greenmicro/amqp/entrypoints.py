@@ -20,7 +20,8 @@ from greenmicro.amqp.topology import (
     singleton_queue_name,
 )
 from greenmicro.dead_letters import dead_queue_name
-from greenmicro.entrypoints import Entrypoint, Service
+from greenmicro.entrypoints import Entrypoint
+from greenmicro.hosting import Service
 from greenmicro.messages import Message, Outcome, Settlement
 from greenmicro.routes import Route
 

@@ -76,6 +76,8 @@ class Subscription:
         lasting: Whether it is consumed from until the broker is closed, and not only until a stop begins, as
             what running targets wait for.
         renamed: Whether each channel reads a new queue, of this name and a uuid, which goes with it.
+        sole: Whether it is a lock rather than work: exclusive to one at a time, while the others go on
+            trying and are ready all the same.
     """
 
     queue: Queue
@@ -84,6 +86,7 @@ class Subscription:
     prefetch: int
     lasting: bool = False
     renamed: bool = False
+    sole: bool = False
 
     def present(self) -> Subscription:
         """Return it as it is declared on a new channel."""

@@ -32,6 +32,11 @@ class Consumer(ABC):
         """
 
     @property
+    def active(self) -> bool:
+        """Whether the broker delivers to it at this moment; a sole subscription is then ours."""
+        return True
+
+    @property
     def losses(self) -> int:
         """How many of its channels were lost so far, with what was under way on them."""
         return 0

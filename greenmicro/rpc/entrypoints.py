@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from greenmicro.amqp.topology import Subscription, length_fault, name_fault, queue_of_type
 from greenmicro.dead_letters import dead_queue_name
-from greenmicro.entrypoints import Entrypoint, Service
+from greenmicro.entrypoints import Entrypoint
+from greenmicro.hosting import Service
 from greenmicro.messages import Failure, Message, Outcome, Reason, Settlement
 from greenmicro.routes import Route
 from greenmicro.rpc.protocol import EXCHANGE, arguments_of, error_reply, request_queue_name, result_reply

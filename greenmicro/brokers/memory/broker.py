@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 SCHEME = 'memory://'
 #: How long to wait, in seconds, before a message that its next queue refused is tried again.
 MOVE_RETRY_S = 1.0
+#: How often to look, in seconds, whether a queue that another broker alone may have is free.
+SOLE_RETRY_S = 0.2
 
 
 class MemoryBroker(Broker):
@@ -66,7 +68,10 @@ class MemoryBroker(Broker):
                 if exchange.declared:
                     self._vhost.declare_exchange(exchange)
             for consumer in self._consumers:
-                consumer.start(self._vhost, self)
+                if consumer.sole:
+                    consumer.start_when_free(self._vhost, self)
+                else:
+                    consumer.start(self._vhost, self)
             self._ready = True
         except BrokerError as error:
             gevent.spawn(on_fatal, error)
@@ -131,7 +136,9 @@ class MemoryConsumer(Consumer):
         self._queue: MemoryQueue
         self._running = False
         self.in_turn = False
+        self._stopped = False
         self.lasting = subscription.lasting
+        self.sole = subscription.sole
 
     def start(self, vhost: Vhost, owner: MemoryBroker) -> None:
         """Declare the queue, bind it, and consume.
@@ -148,8 +155,24 @@ class MemoryConsumer(Consumer):
         self._running = True
         queue.add_consumer(self)
 
+    def start_when_free(self, vhost: Vhost, owner: MemoryBroker) -> None:
+        """Consume, now or when no other broker has the queue any more."""
+        queue = vhost.queues.get(self._subscription.queue.name)
+        if self._stopped:
+            return
+        if queue is None:
+            self.start(vhost, owner)
+        else:
+            gevent.spawn_later(SOLE_RETRY_S, self.start_when_free, vhost, owner)
+
+    @property
+    def active(self) -> bool:
+        """Whether it consumes."""
+        return self._running
+
     def stop(self) -> None:
         """Consume no more; what was given back so far goes to others."""
+        self._stopped = True
         if not self._running:
             return
         self._running = False

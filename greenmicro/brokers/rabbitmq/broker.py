@@ -69,7 +69,8 @@ class RabbitBroker(Broker):
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         """Wait until all consume and publishing is possible; see the contract."""
-        return _wait_all([self._publisher.ready, *(one.ready for one in self._consumers)], timeout_s)
+        consuming = [one.ready for one in self._consumers if not one.sole]
+        return _wait_all([self._publisher.ready, *consuming], timeout_s)
 
     def hindrances(self) -> Iterator[str]:
         """Say what keeps us from being ready; see the contract."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import gevent
 import kombu
-from amqp.exceptions import AccessRefused, AMQPError, ChannelError, NotFound, PreconditionFailed
+from amqp import exceptions
+from amqp.exceptions import AMQPError, ChannelError, ResourceLocked
 from gevent.event import Event
 
 from greenmicro.amqp.topology import Subscription
@@ -37,7 +38,7 @@ CAME_BACK_MOST = 5
 MOVES_TIMEOUT_S = 2.0
 #: What is wrong with the service rather than the moment: a permission, a missing exchange, arguments that
 #: differ. A queue that is locked (405) is waited for.
-PERMANENT = (AccessRefused, NotFound, PreconditionFailed)
+PERMANENT = (exceptions.AccessRefused, exceptions.NotFound, exceptions.PreconditionFailed)
 #: ... and so is one whose node is down, which the broker says by a 404 as well.
 NODE_DOWN = 'is down or inaccessible'
 
@@ -56,6 +57,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
 
     Attributes:
         lasting: Whether it goes on until the connection is closed.
+        sole: Whether its queue is a lock, which another one may have.
         ready: Whether it is consuming.
         stopped: Set once the broker delivers no more.
     """
@@ -90,6 +92,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
         self._told = ''
         self._losses = 0
         self.lasting = subscription.lasting
+        self.sole = subscription.sole
         self.ready = Event()
         self.stopped = Event()
 
@@ -108,8 +111,13 @@ class RabbitConsumer(Consumer, ChannelOwner):
 
     def hindrances(self) -> Iterator[str]:
         """Say why it is not consuming at this moment, if it is not."""
-        if not self.ready.is_set():
+        if not self.ready.is_set() and not self.sole:
             yield f'queue {self._queue}: not consuming ({self._error or self._told or "no connection yet"})'
+
+    @property
+    def active(self) -> bool:
+        """Whether it is consuming at this moment."""
+        return self.ready.is_set()
 
     @property
     def losses(self) -> int:
@@ -146,6 +154,8 @@ class RabbitConsumer(Consumer, ChannelOwner):
             self._close_channel(consumer)
             if not isinstance(self._error, ChannelError):
                 self._stopping.wait(next(delays))
+            elif self.sole:
+                self._stopping.wait(self._reconnect_max_s)
             else:  # closed while it consumed (an ack that came too late), or refused
                 self._stopping.wait(REFUSED_RETRY_S if consumer is None else self._reconnect_max_s)
         self.stopped.set()
@@ -181,7 +191,9 @@ class RabbitConsumer(Consumer, ChannelOwner):
         if permanent and not self._was_up:
             self._on_fatal(BrokerError(f'queue {self._queue!r}: {self._error}'))
             return False
-        if self._told != str(self._error):
+        if self.sole and isinstance(self._error, ResourceLocked):
+            logger.debug('queue %s: another one has it', self._queue)
+        elif self._told != str(self._error):
             self._told = str(self._error)
             logger.warning('queue %s: not consuming (%s), trying again', self._queue, self._error)
         return True
