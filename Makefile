@@ -6,7 +6,7 @@ NEEDS := setup.py requirements.txt pyproject.toml .ci/setup.sh
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint faults faults-nameko soak clean
+.PHONY: demo test lint faults faults-long faults-nameko soak clean
 
 demo: export GREENMICRO_AMQP_URI ?= memory://
 demo: .venv/demo-ready
@@ -26,15 +26,22 @@ faults: .venv/test-ready
 	@.ci/setup.sh rabbitmq
 	$(BIN)/python -m tests.faults --rows '$(ROWS)' --modes '$(MODES)' --seed $(or $(SEED),1) $(OPTIONS)
 
+# N messages a cell, once with each seed: make faults-long ROWS=N1,B1 MODES=thread SEEDS=1-20 N=20000
+faults-long: .venv/test-ready
+	@.ci/setup.sh rabbitmq
+	$(BIN)/python -m tests.faults --long --rows '$(ROWS)' --modes '$(MODES)' --seeds '$(or $(SEEDS),1-20)' \
+		--count $(or $(N),20000) $(OPTIONS)
+
 # The rows that other frameworks are tried in, nameko beside ours; it is installed under build/.
 faults-nameko: .venv/test-ready
 	@.ci/setup.sh rabbitmq
 	$(BIN)/python -m tests.faults --rows N1,B1,L1,T1 --frameworks greenmicro,nameko --seed $(or $(SEED),1) $(OPTIONS)
 
-# Random faults on one service under load: make soak MINUTES=120 SEED=1
+# A random row every 20 s on one service under load: make soak MINUTES=120 SEED=1 MODE=process
 soak: .venv/test-ready
 	@.ci/setup.sh rabbitmq
-	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),120) --seed $(or $(SEED),1) $(OPTIONS)
+	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),120) --seed $(or $(SEED),1) \
+		--mode $(or $(MODE),thread) $(OPTIONS)
 
 clean:
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .hypothesis

@@ -26,16 +26,24 @@ class Health:
     """Serves `/livez` and `/readyz` on the hub, to one who asks as often as each second.
 
     `/livez` answers 200 as long as the hub answers at all: while a target blocks it the asker's own
-    time-out says that it does not. `/readyz` answers 200, or 503 with the reasons.
+    time-out says that it does not. It tells of the last time that one did. `/readyz` answers 200, or 503 with
+    the reasons.
 
     Args:
         address: Where it listens.
         hindrances: Says, in a sentence each, what keeps the service from being ready.
+        last_stall: Says what blocked the hub last, if anything did.
     """
 
-    def __init__(self, address: Address, hindrances: Callable[[], list[str]]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        hindrances: Callable[[], list[str]],
+        last_stall: Callable[[], dict[str, Any] | None] = lambda: None,
+    ) -> None:
         self._address = address
         self._hindrances = hindrances
+        self._last_stall = last_stall
         self._server: Any = None
 
     def start(self) -> None:
@@ -89,7 +97,8 @@ class Health:
         if method not in ('GET', 'HEAD'):
             return '405 Method Not Allowed', {'error': 'wanted GET or HEAD'}
         if path == '/livez':
-            return '200 OK', {'live': True}
+            stall = self._last_stall()
+            return '200 OK', {'live': True, **({'last_stall': stall} if stall else {})}
         reasons = self._hindrances()
         status = '503 Service Unavailable' if reasons else '200 OK'
         return status, {'ready': not reasons, 'reasons': reasons}

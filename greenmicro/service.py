@@ -186,7 +186,7 @@ class Service:
         if self.settings.health_address is not None:
             from greenmicro.health import Health  # only where it is asked for: 4 ms
 
-            self._health = Health(self.settings.health_address, self.hindrances)
+            self._health = Health(self.settings.health_address, self.hindrances, self._watchdog.last_stall)
             self._health.start()
 
     def _fail_without_broker(self) -> None:

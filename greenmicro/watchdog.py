@@ -41,8 +41,10 @@ class Watchdog:
         self._ticks = math.ceil(warn_s / self._tick_s)
         self._beats = 0
         self._ran_at = 0.0
-        self._stall: str | None = None
+        self._stall: tuple[str, str] | None = None  # in a word, and in full
+        self._last: tuple[str, float] | None = None  # the last one that has ended: in a word, and its seconds
         self._greenlet: Any = None
+        self._ended_at = 0.0
 
     def start(self) -> None:
         """Begin to watch the hub of this thread."""
@@ -57,6 +59,14 @@ class Watchdog:
         if greenlet is not None:
             greenlet.kill()
 
+    def last_stall(self) -> dict[str, Any] | None:
+        """Say what blocked the hub last, for how long, and how long ago that ended; None if nothing did."""
+        if self._last is None:
+            return None
+        by, blocked_s = self._last
+        ago_s = time.monotonic() - self._ended_at
+        return {'by': by, 'blocked_s': round(blocked_s, 1), 'ago_s': round(ago_s, 1)}
+
     def _beat(self) -> None:
         while True:
             gevent.sleep(self._tick_s)
@@ -65,7 +75,8 @@ class Watchdog:
             stall, self._stall = self._stall, None
             blocked_s = self._ran_at - ran_at
             if stall is not None and blocked_s >= self._warn_s:  # else it ended while it was being told
-                logger.warning('blocked for %.1f s by %s', blocked_s, stall)
+                self._last, self._ended_at = (stall[0], blocked_s), self._ran_at
+                logger.warning('blocked for %.1f s by %s', blocked_s, stall[1])
 
     def _watch(self, greenlet: object, hub_thread: int, stderr: int) -> None:
         """Look whether the hub still beats; counted in ticks, since a frozen process is no blocked hub.
@@ -87,7 +98,7 @@ class Watchdog:
     def _tell(self, hub_thread: int, stderr: int) -> None:
         stall = _whereabouts(sys._current_frames().get(hub_thread))
         if logger.getEffectiveLevel() <= logging.WARNING:
-            line = f'greenmicro: blocked for {time.monotonic() - self._ran_at:.1f} s so far by {stall}\n'
+            line = f'greenmicro: blocked for {time.monotonic() - self._ran_at:.1f} s so far by {stall[1]}\n'
             try:
                 os.write(stderr, line.encode(errors='replace'))
             except OSError:
@@ -95,17 +106,18 @@ class Watchdog:
         self._stall = stall
 
 
-def _whereabouts(frame: FrameType | None) -> str:
-    """Describe what a thread does: the target, if it is one, and its stack down from there."""
+def _whereabouts(frame: FrameType | None) -> tuple[str, str]:
+    """Say what a thread does: the target, if it is one; and the same with its stack down from there."""
     calls: list[str] = []
-    who = 'what is no target'
+    target = who = 'what is no target'
     while frame is not None:
         code = frame.f_code
         if code is Worker.run.__code__:
             seen = frame.f_locals
             worker = seen['self']
-            who = f'{worker.route.target}, for {worker.entrypoint}, {seen["message"]!r}'
+            target = str(worker.route.target)
+            who = f'{target}, for {worker.entrypoint}, {seen["message"]!r}'
             break  # what is further out is ours
         calls.append(f'\n    {code.co_filename}:{frame.f_lineno} {code.co_name}')
         frame = frame.f_back
-    return f'{who}: {ADVICE}; it was at{"".join(reversed(calls[:CALLS_MOST]))}'
+    return target, f'{who}: {ADVICE}; it was at{"".join(reversed(calls[:CALLS_MOST]))}'

@@ -11,6 +11,8 @@ import pytest
 from greenmicro.child import in_child
 from tests.support.program import Program, is_alive
 
+pytestmark = pytest.mark.usefixtures('measured')
+
 # The service is a bare pool: what is asked here lies below the Runner.
 HARNESS = """
 import json, os, sys
@@ -111,7 +113,7 @@ def running(folder: Path, *arguments: str) -> Iterator[Program]:
 
 def output_of(folder: Path, *arguments: str) -> str:
     with running(folder, *arguments) as program:
-        assert program.wait(20) == 0, program.output
+        assert program.wait() == 0, program.output
         assert program.survivors() == []
         return program.output
 

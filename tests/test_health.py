@@ -35,7 +35,7 @@ def port(reasons: list[str]) -> Iterator[int]:
 
 def ask(port: int, path: str, method: str = 'GET') -> tuple[int, Any, http.client.HTTPResponse]:
     """The status, the content and the rest of an answer."""
-    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=10)
+    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=60)
     connection.request(method, path)
     response = connection.getresponse()
     body = response.read()
@@ -56,6 +56,16 @@ def test_not_ready_but_alive(port: int, reasons: list[str]) -> None:
     reasons += ['queue a: not consuming', 'publishing: blocked']
     assert ask(port, '/readyz')[:2] == (503, {'ready': False, 'reasons': reasons})
     assert ask(port, '/livez')[:2] == (200, {'live': True})
+
+
+def test_what_blocked_the_hub_last_is_told() -> None:
+    """By who asks whether it lives: his question before this one may have had no answer."""
+    stall = {'by': 'tasks.compute', 'blocked_s': 2.5, 'ago_s': 1.0}
+    address = Address('127.0.0.1', free_port())
+    served = Health(address, list, lambda: stall)
+    served.start()
+    assert ask(address.port, '/livez')[:2] == (200, {'live': True, 'last_stall': stall})
+    served.stop()
 
 
 @pytest.mark.parametrize(
@@ -95,7 +105,7 @@ def test_ipv6() -> None:
     port = free_port()
     served = Health(Address('::1', port), list)
     served.start()
-    connection = http.client.HTTPConnection('::1', port, timeout=10)
+    connection = http.client.HTTPConnection('::1', port, timeout=60)
     connection.request('GET', '/livez')
     assert connection.getresponse().status == 200
     connection.close()
@@ -114,7 +124,7 @@ def test_ipv6() -> None:
 )
 def test_garbage(port: int, sent: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     """What is no question ends its own connection, silently."""
-    with socket.create_connection(('127.0.0.1', port), timeout=10) as client:
+    with socket.create_connection(('127.0.0.1', port), timeout=60) as client:
         client.sendall(sent)
         client.shutdown(socket.SHUT_WR)
         try:
@@ -129,7 +139,7 @@ def test_garbage(port: int, sent: bytes, capfd: pytest.CaptureFixture[str]) -> N
 def test_who_asks_slowly_loses_the_place(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many silent clients as there are places keep nobody out for longer than their time."""
     monkeypatch.setattr(health, 'REQUEST_TIMEOUT_S', 0.1)
-    silent = [socket.create_connection(('127.0.0.1', port), timeout=10) for _ in range(MOST_AT_ONCE)]
+    silent = [socket.create_connection(('127.0.0.1', port), timeout=60) for _ in range(MOST_AT_ONCE)]
     for client in silent:
         client.sendall(b'GET /livez HTTP/1.1\r\n')
     assert ask(port, '/livez')[0] == 200

@@ -19,7 +19,7 @@ def run(program: str, folder: Path) -> str:
     main.write_text(program)
     command = [sys.executable, '-W', 'error', str(main)]
     environ = {**os.environ, 'PYTHONPATH': str(ROOT)}
-    done = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     return done.stdout.strip()

@@ -46,7 +46,7 @@ assert socket.socket.__module__ == 'socket'
 def run(program: str) -> None:
     """Run a program in a process of its own; whatever is warned of ends it."""
     command = [sys.executable, '-W', 'error', '-c', program]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, '')
 
 

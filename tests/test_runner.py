@@ -14,6 +14,7 @@ from greenmicro import Entrypoint, EventListener, Producer, Route, TimeEntrypoin
 from greenmicro.errors import BrokerError, ConfigError
 from greenmicro.messages import Message, Outcome, Settlement
 from greenmicro.runner import Runner
+from tests.support.patience import PATIENCE_S
 
 CONFIG = {'AMQP_URI': 'memory://', 'SERVICE_NAME': 'service'}
 TASKS = """
@@ -35,7 +36,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop('runner_tasks', None)
 
 
-def wait_until(true: Callable[[], object], timeout_s: float = 5.0) -> None:
+def wait_until(true: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
     """Give way to the hub until something is so."""
     with gevent.Timeout(timeout_s):
         while not true():

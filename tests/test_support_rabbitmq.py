@@ -9,8 +9,12 @@ from pika.exceptions import UnroutableError
 
 from tests.support.amqp_client import Client
 from tests.support.erlang import QueueCounts
+from tests.support.node_files import SERVER_VARIABLE
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import accepts
 from tests.support.program import Program
+from tests.support.rabbitmq import Node
+from tests.support.raw_amqp import RawPublisher, RefusedError
 
 RUN_A_NODE = """
 import time
@@ -19,7 +23,7 @@ from tests.support.rabbitmq import Node
 node = Node()
 node.start()
 print('started')
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -114,6 +118,23 @@ def test_ctl_speaks_to_this_node(rabbitmq):
         rabbitmq.ctl('no_such_command')
 
 
+def test_a_node_that_does_not_come_up_says_why(tmp_path, monkeypatch):
+    """What it said on its console is raised; another server than the machine's is named by a variable."""
+    server = tmp_path / 'sbin' / 'rabbitmq-server'
+    for folder in (server.parent, tmp_path / 'plugins'):
+        folder.mkdir()
+    server.write_text('#!/bin/sh\necho no licence today\nexit 1\n')
+    server.chmod(0o755)
+    monkeypatch.setenv(SERVER_VARIABLE, str(server))
+    with pytest.raises(RuntimeError, match=r'did not come up(.|\n)*no licence today'), Node():
+        pass
+
+
+def test_a_node_knows_its_version(rabbitmq):
+    """As numbers, so that it can be compared."""
+    assert (3, 10) < rabbitmq.version < (5,)
+
+
 def test_a_failing_expression_is_an_error(rabbitmq):
     """What Erlang says of a wrong expression is raised."""
     with pytest.raises(RuntimeError, match='badarith'):
@@ -128,7 +149,19 @@ def test_a_node_dies_with_the_process_that_started_it(tmp_path):
         program.wait_for('started')
         program.signal(signal.SIGKILL)
         program.wait()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         while program.survivors() or list(tmp_path.glob('rabbitmq-*')):
             assert time.monotonic() < deadline, (program.survivors(), list(tmp_path.iterdir()))
             time.sleep(0.02)
+
+
+def test_a_stream_of_packed_frames(amqp_uri, amqp_client):
+    """All are confirmed and in the queue, in order, when it returns; what no queue gets is an error."""
+    amqp_client.declare_queue('q')
+    with RawPublisher(amqp_uri) as publisher:
+        publisher.stream('', 'q', b'\x00\x00', (b'%d' % number for number in range(2500)))
+        assert publisher.publish('', 'q', b'\x00\x00', b'2500')
+        publisher.stream('', 'q', b'\x00\x00', [b'2501'])
+        with pytest.raises(RefusedError):
+            publisher.stream('', 'nowhere', b'\x00\x00', [b'lost'])
+    assert [int(message.body) for message in amqp_client.take('q', 2502)] == list(range(2502))

@@ -14,8 +14,10 @@ from amqp.transport import SSLTransport
 from kombu.transport import pyamqp
 
 from greenmicro.brokers.rabbitmq.encryption import options_of
+from greenmicro.brokers.rabbitmq.frames import FRAME_OVERHEAD
 from greenmicro.cli.letters import UNREADABLE
 from greenmicro.errors import BrokerError
+from greenmicro.messages import Publication
 from greenmicro.tls import TLS
 
 CONNECT_TIMEOUT_S = 5.0
@@ -57,6 +59,23 @@ def connect(uri: str, tls: TLS | None = None) -> Any:
             connection.sock.settimeout(ANSWER_TIMEOUT_S)
             return connection
     raise failure
+
+
+def message_of(publication: Publication, frame_max: int) -> Any:
+    """Return amqp's form of a publication.
+
+    amqp writes some numbers longer than their senders did, and the broker closes the connection over headers
+    that fill more than a frame: the letter would end each walk that comes to it.
+
+    Raises:
+        ValueError: Its properties and headers do not fit into a frame; or what amqp raises over them.
+    """
+    properties = {**publication.properties, 'application_headers': dict(publication.headers)}
+    message = amqp.Message(publication.body, **properties)
+    size = _FIXED + len(message._serialize_properties())
+    if size > frame_max - FRAME_OVERHEAD:
+        raise ValueError(f'headers of {size} bytes do not fit into a frame of {frame_max}')
+    return message
 
 
 class _TLSTransport(SSLTransport):  # type: ignore[misc]

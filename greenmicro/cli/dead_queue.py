@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import amqp
 from amqp.exceptions import AMQPError, FrameSyntaxError, NotFound
 
-from greenmicro.cli.connection import ANSWER_TIMEOUT_S, DeadQueueError, connect
+from greenmicro.cli.connection import ANSWER_TIMEOUT_S, DeadQueueError, connect, message_of
 from greenmicro.cli.letters import Letter
 from greenmicro.cli.unsettled import Unsettled
 from greenmicro.messages import Publication
@@ -141,16 +140,17 @@ class DeadQueue:
         self._send_acks()
         if self._unsettled and self._acked:
             # What the broker has stowed away it carries out in order: once this is back, all acks are done.
-            last, there = self._unsettled.last, self.count()
-            self._channel.send_method(NACK, 'Lo', (last, REQUEUE))
-            self._unsettled.drop(last)
+            # The first one: a quorum queue delivers what it has back in the order in which it came back.
+            first, there = self._unsettled.first, self.count()
+            self._channel.send_method(NACK, 'Lo', (first, REQUEUE))
+            self._unsettled.drop(first)
             self._wait_until_ready(there + 1)
         if self._unsettled:
             self._give_back()
 
     def _give_back(self) -> None:
-        # By closing the channel: a quorum queue puts what is nacked to its end, but what a lost channel held
-        # before what nobody had yet.
+        # By closing the channel: a quorum queue without a limit of deliveries (until RabbitMQ 4) puts what is
+        # nacked to its end, but what a lost channel held before what nobody had yet.
         there = self.count() + len(self._unsettled)
         connection = self._channel.connection
         self._channel.close()
@@ -214,13 +214,11 @@ class DeadQueue:
 
     def _publish(self, tag: int, publication: Publication, counted: bool) -> None:
         self._wait_for_flights(FLIGHTS - 1)
-        properties = {**publication.properties, 'application_headers': dict(publication.headers)}
         try:
-            self._channel.basic_publish(
-                amqp.Message(publication.body, **properties), '', publication.routing_key, mandatory=True
-            )
+            message = message_of(publication, self._channel.connection.frame_max)
+            self._channel.basic_publish(message, '', publication.routing_key, mandatory=True)
         except (FrameSyntaxError, ValueError, TypeError, OverflowError, RecursionError, struct.error):
-            # What can be read cannot always be written: a number beyond 63 bits. Nothing was sent.
+            # What can be read cannot always be written: headers that grow over a frame. Nothing was sent.
             self._stay('it has headers that AMQP can carry to us but not from us', counted)
         else:
             self._sent += 1

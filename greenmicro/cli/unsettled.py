@@ -22,9 +22,9 @@ class Unsettled:
         return len(self._tags)
 
     @property
-    def last(self) -> int:
-        """The tag that was delivered last."""
-        return next(reversed(self._tags))
+    def first(self) -> int:
+        """The tag that was delivered first."""
+        return next(iter(self._tags))
 
     @property
     def unsent(self) -> int:

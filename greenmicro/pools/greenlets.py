@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from time import monotonic
 from typing import Any
@@ -32,6 +32,10 @@ PARKED_MOST = 100
 TURN_S = 0.005
 #: A wait for that. Not 0: then the hub would first run up to a thousand other greenlets that want to go on.
 NEXT_LOOP_S = 1e-9
+#: A limit that is passed so late, in seconds, was so because the hub was blocked; what came meanwhile is then
+#: read first, for so long.
+LATE_S = 0.01
+READ_S = 0.02
 #: What a target fails of whose greenlet is killed.
 KILLED = f'{GreenletExit.__module__}.{GreenletExit.__qualname__}'
 
@@ -213,6 +217,9 @@ class SwitchLimit(Limit):
 
     The timer runs in the hub: what it throws arrives before the greenlet goes on, or, once the greenlet has
     come to `stop`, never. A target that never waits for anything is not interrupted.
+
+    While another target blocks the hub the time goes on. But what a target waited for may be there by then,
+    unread: libev runs timers before that.
     """
 
     #: A kill, and the deadline of a stop, have to get through to the pool.
@@ -220,13 +227,24 @@ class SwitchLimit(Limit):
 
     def start(self) -> None:
         """Set the timer; see the contract."""
-        self._timer = get_hub().loop.timer(self.timeout_s)
-        # By the clock of now: the loop's own is as old as the hub was busy, and the timer early by that.
-        self._timer.start(self._throw, getcurrent(), update=True)
+        self._due = monotonic() + self.timeout_s
+        self._set(self.timeout_s, self._pass, getcurrent())
 
     def stop(self) -> None:
         """Take the timer away; see the contract."""
         self._timer.close()
+
+    def _set(self, seconds: float, then: Callable[[Any], None], greenlet: Any) -> None:
+        self._timer = get_hub().loop.timer(seconds)
+        # By the clock of now: the loop's own is as old as the hub was busy, and the timer early by that.
+        self._timer.start(then, greenlet, update=True)
+
+    def _pass(self, greenlet: Any) -> None:
+        if monotonic() < self._due + LATE_S:
+            self._throw(greenlet)
+        else:
+            self._timer.close()
+            self._set(READ_S, self._throw, greenlet)
 
     def _throw(self, greenlet: Any) -> None:
         greenlet.throw(self.expire())

@@ -12,6 +12,7 @@ from tests.acceptance.conftest import Write
 from tests.acceptance.test_limits import QUEUE, connections, dead_letters
 from tests.support.amqp_client import Client
 from tests.support.ledger import Ledger
+from tests.support.patience import PATIENCE_S
 from tests.support.program import is_alive
 from tests.support.rabbitmq import Node
 
@@ -144,7 +145,7 @@ def can_run(process: psutil.Process) -> bool:
         return False
 
 
-def wait_for_children(pid: int, count: int, timeout_s: float = 5.0) -> set[int]:
+def wait_for_children(pid: int, count: int, timeout_s: float = PATIENCE_S) -> set[int]:
     """Return the children of a service when there are so many that are alive."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -289,7 +290,7 @@ def test_fifty_children_are_spawned_under_load_and_none_hangs(
     with write(amqp_uri, 'process', tasks=ledger.tasks(), MAX_TASKS_PER_CHILD=1) as program:
         program.wait_for('ready')
         publish(amqp_client, *map(str, range(50)))
-        ledger.wait_for('F', 50, timeout_s=60)
+        ledger.wait_for('F', 50)
         assert program.stop() == 0
         assert not program.survivors()
     assert len(ledger.pids) == 50

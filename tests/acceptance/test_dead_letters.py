@@ -40,9 +40,9 @@ def test_requeued_while_the_service_runs(
         program.wait_for('ready')
         for number in range(COUNT):
             amqp_client.publish('source.events', 'event', {'id': number}, message_id=str(number))
-        amqp_client.wait_for_counts(f'{QUEUE}.dead', ready=COUNT, timeout_s=20)
+        amqp_client.wait_for_counts(f'{QUEUE}.dead', ready=COUNT)
         assert main(['dead', 'requeue', QUEUE, '--error', 'RuntimeError']) == 0
-        amqp_client.wait_for_counts(f'{QUEUE}.dead', ready=COUNT, timeout_s=20)
+        amqp_client.wait_for_counts(f'{QUEUE}.dead', ready=COUNT)
         assert set(ledger.of('S').values()) == {2}
         mended.touch()
         assert main(['dead', 'list', QUEUE]) == 0

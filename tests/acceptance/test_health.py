@@ -15,11 +15,11 @@ import pytest
 
 from tests.acceptance.conftest import Write
 from tests.support.erlang import binary
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 from tests.support.rabbitmq import Node
 
 POLL_S = 0.02
-DEADLINE_S = 30.0
 
 QUEUE = 'evt-source-event--service.work'
 #: Begins a tick, which publishes once the file is there.
@@ -56,7 +56,7 @@ class Prober:
         self.address = f'127.0.0.1:{self.port}'
 
     def ask(self, path: str) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=5)
+        connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=PATIENCE_S)
         try:
             connection.request('GET', path)
             response = connection.getresponse()
@@ -66,10 +66,11 @@ class Prober:
 
     def wait_for(self, expected: Callable[[int, str], bool]) -> None:
         """Return when /readyz answers as expected; all the while the service must live."""
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             status, content = self.ask('/readyz')
-            assert self.ask('/livez') == (200, {'live': True})
+            alive, told = self.ask('/livez')
+            assert (alive, told['live']) == (200, True)  # it may tell of a stall, on a busy machine
             if expected(status, ' '.join(content['reasons'])):
                 return
             assert time.monotonic() < deadline, content

@@ -42,11 +42,11 @@ def test_a_killer_is_found(
                 for number in range(NEIGHBOURS):
                     name = 'killer' if number == 4 else str(number)
                     amqp_client.publish('source.events', 'event', {'id': name}, message_id=name)
-            program.wait(30)
+            program.wait()
             deaths += 1
     assert ledger.of('S')['killer'] == CRASHES
     with write(amqp_uri, 'thread', MAX_WORKERS=4, MAX_CRASHES=CRASHES, **arguments) as program:
-        program.wait_for('3 times a process ended with it, run no more', 20)
+        program.wait_for('3 times a process ended with it, run no more')
         ledger.wait_for('F', NEIGHBOURS - 1)
         amqp_client.wait_for_counts(f'{queue}.dead', ready=1)
         letter = amqp_client.get(f'{queue}.dead')

@@ -3,8 +3,12 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.conftest import Write
 from tests.support.amqp_client import Client
+
+pytestmark = pytest.mark.usefixtures('measured')
 
 PARTS = """
 import os

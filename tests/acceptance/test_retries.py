@@ -10,6 +10,7 @@ import pytest
 from tests.acceptance.conftest import Write
 from tests.support.amqp_client import Client, Received
 from tests.support.ledger import POLL_S, Ledger
+from tests.support.patience import PATIENCE_S
 from tests.support.rabbitmq import Node
 
 IMPORTS = """
@@ -131,11 +132,11 @@ def queue_of(target: str) -> str:
 
 def letter_of(client: Client, target: str) -> Received:
     dead = f'{queue_of(target)}.dead'
-    client.wait_for_counts(dead, ready=1, timeout_s=20)
+    client.wait_for_counts(dead, ready=1)
     return client.get(dead)
 
 
-def wait_for_lines(ledger: Ledger, count: int, timeout_s: float = 20) -> None:
+def wait_for_lines(ledger: Ledger, count: int, timeout_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + timeout_s
     while len(ledger.lines) < count:
         assert time.monotonic() < deadline, ledger.lines
@@ -253,7 +254,7 @@ def publish_until_all_wait(uri: str, delay_s: int) -> None:
     with Client(uri) as client:
         for number in range(20):
             client.publish('source.events', 'waiting', number, message_id=str(number))
-        client.wait_for_counts(f'greenmicro.delay.{delay_s}000', ready=20, timeout_s=20)
+        client.wait_for_counts(f'greenmicro.delay.{delay_s}000', ready=20)
 
 
 def check_each_ran_twice(ledger: Ledger) -> None:
@@ -277,9 +278,9 @@ def test_delays_survive_the_service(write: Write, tasks: str, ledger: Ledger, am
 
 def test_delays_survive_a_broker_that_is_killed(write: Write, tasks: str, ledger: Ledger, node: Node) -> None:
     """What it has confirmed it delivers when it is due, once; the delay was new to it a second before."""
-    with write(node.uri(), **options(tasks, 2)) as program:
+    with write(node.uri(), **options(tasks, 5)) as program:
         program.wait_for('ready')
-        publish_until_all_wait(node.uri(), 2)
+        publish_until_all_wait(node.uri(), 5)
         node.kill()
         node.start()
         wait_for_lines(ledger, 40)

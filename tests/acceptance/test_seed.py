@@ -48,11 +48,11 @@ def test_a_thousand_events(
     with Program(tmp_path, environment=environment) as program:
         program.wait_for('ready')
         amqp_client.publish_many('source_service.events', 'event_name', [{}] * 1000)
-        produced = amqp_client.take(sink, 1000, timeout_s=30)
+        produced = amqp_client.take(sink, 1000)
         told = time.monotonic()
         program.signal(signal.SIGTERM)
         assert program.wait() == 0
-        assert time.monotonic() - told < 2
+        assert time.monotonic() - told < 10
         assert not program.survivors()
     assert {message.routing_key for message in produced} == {'event_name'}
     assert {message.body for message in produced} == {b'{}'}

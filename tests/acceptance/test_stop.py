@@ -129,7 +129,7 @@ def test_a_second_signal_is_immediate(
         program.signal(signal.SIGINT)
         program.wait_for('stopping')
         program.signal(signal.SIGINT)
-        assert program.wait(5) == 1
+        assert program.wait(20) == 1  # and not after STOP_TIMEOUT_S, 30 s
         assert not program.survivors()
     assert sum(queue.ready for queue in rabbitmq.queues(vhost).values()) == SENT
 
@@ -138,7 +138,7 @@ def test_an_idle_service_stops_at_once(mode: str, write: Write, amqp_uri: str) -
     """SIGTERM to an idle service ends it with 0 and leaves no process."""
     with write(amqp_uri, mode) as program:
         program.wait_for('ready')
-        assert program.stop() == 0
+        assert program.stop(20) == 0
         assert not program.survivors()
 
 

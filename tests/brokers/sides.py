@@ -13,9 +13,9 @@ from greenmicro.brokers import broker_class
 from greenmicro.brokers.base import Receive
 from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Publication, Settlement
 from greenmicro.settings import Settings
+from tests.support.patience import PATIENCE_S
 
-#: Generous: it is only ever waited for to its end by a test that fails.
-DEADLINE_S = 15.0
+DEADLINE_S = PATIENCE_S
 EVENTS = Exchange('shop.events')
 PROPERTIES = {
     'content_type': 'application/json',

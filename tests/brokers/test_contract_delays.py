@@ -60,7 +60,7 @@ def test_a_retry_makes_room_and_lets_fresh_ones_go_first(broker: Broker, listen:
     """While it waits the prefetch is free; it comes back to the end of its queue."""
     inbox = listen('work', prefetch=1)
     broker.publish(event(b'failing'))
-    inbox.retry(inbox.next(), 0.1)
+    inbox.retry(inbox.next(), 0.5)
     for number in range(3):
         broker.publish(event(b'%d' % number))
     assert inbox.take_acked(4) == [b'0', b'1', b'2', b'failing']

@@ -7,6 +7,7 @@ from typing import Any
 
 import pika
 
+from greenmicro.amqp.topology import queue_of_type
 from greenmicro.dead_letters import dead_letter
 from greenmicro.messages import Failure, Message, Reason
 from tests.support.amqp_client import Client
@@ -36,9 +37,9 @@ def fill(client: Client, letters: Any, queue: str = DEAD) -> None:
 
 
 def declare(client: Client, kind: str, **arguments: Any) -> None:
-    """Declare work and dead queue of one type."""
+    """Declare work and dead queue of one type, as services do."""
     for queue in (WORK, DEAD):
-        client.declare_queue(queue, arguments={'x-queue-type': kind, **arguments})
+        client.declare_queue(queue, arguments={**queue_of_type(queue, kind).arguments, **arguments})
 
 
 def ids(client: Client, queue: str) -> list[str]:

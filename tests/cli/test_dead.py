@@ -131,7 +131,7 @@ def _answered(command: list[str], answer: bytes) -> int:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     os.write(ours, answer)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=60)
     os.close(ours)
     os.close(theirs)
     assert b'Drop all letters of orders.dead for good?' in said
@@ -187,7 +187,7 @@ def test_over_tls(
     monkeypatch.setenv('GREENMICRO_AMQP_URI', front.uri())
     # In a process of its own: amqp leaves the socket of a handshake that failed to the end of the process.
     command = [sys.executable, '-m', 'greenmicro', 'dead', 'list', WORK]
-    refused = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert refused.returncode == 1
     assert 'CERTIFICATE_VERIFY_FAILED' in refused.stderr
     monkeypatch.setenv('GREENMICRO_AMQP_SSL', json.dumps({'ca': str(authority.certificate)}))

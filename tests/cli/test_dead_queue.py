@@ -204,12 +204,28 @@ def test_a_header_that_cannot_be_sent_back(amqp_client: Client, amqp_uri: str) -
     assert ids(amqp_client, DEAD) == ['1']
 
 
+def test_headers_that_grow_over_a_frame_as_they_are_sent(
+    kind: str, amqp_client: Client, amqp_uri: str
+) -> None:
+    """Such a letter stays, and ends no walk: those before it go once, and those behind it too."""
+    fill(amqp_client, [letter_of(1)])
+    small = b'b\1' * 30_000  # numbers of a byte each, which amqp writes with four
+    publish_raw(amqp_client, DEAD, b'\4manyA' + struct.pack('>I', len(small)) + small, b'theirs')
+    fill(amqp_client, [letter_of(3)])
+    with dead_queue.dead_queue(amqp_uri, DEAD) as queue:
+        for letter in queue.letters():
+            queue.requeue(letter)
+    assert (queue.moved, *queue.stayed.values()) == (2, 1)
+    assert ids(amqp_client, WORK) == ['1', '3']
+    assert amqp_client.queue_counts(DEAD) == (1, 0)
+
+
 def test_killed_at_any_moment(
     kind: str, amqp_client: Client, amqp_uri: str, vhost: str, rabbitmq: Node, tmp_path: Path
 ) -> None:
     """SIGKILL in the middle of a requeue, again and again: each id is in one of the queues, or in both."""
     chance = random.Random(f'killed {kind}')
-    count = 150
+    count = 300
     fill(amqp_client, map(letter_of, range(count)))
     killed = 0
     with Proxy(rabbitmq.port) as proxy:

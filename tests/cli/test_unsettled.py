@@ -20,7 +20,7 @@ def test_one_ack_for_all() -> None:
         held.done(tag)
     assert held.unsent == 3
     assert list(held.acks()) == [(3, True)]
-    assert (len(held), held.unsent, held.last) == (1, 0, 4)
+    assert (len(held), held.unsent, held.first) == (1, 0, 4)
     assert list(held.acks()) == []
 
 
@@ -42,6 +42,6 @@ def test_what_stays_is_not_acked() -> None:
     for tag in (5, 1, 4, 2):
         held.done(tag)
     assert list(held.acks()) == [(2, True), (4, False), (5, False)]
-    assert (len(held), held.last) == (1, 3)
+    assert (len(held), held.first) == (1, 3)
     held.drop(3)
     assert len(held) == 0

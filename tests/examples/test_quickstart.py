@@ -2,6 +2,7 @@
 
 import re
 import signal
+from contextlib import ExitStack
 
 import pytest
 
@@ -31,20 +32,33 @@ def check_books(output):
     return failed
 
 
-@pytest.mark.parametrize('mode', ['thread', 'greedy_process'])
-def test_it_needs_no_broker_and_ends_by_itself(mode):
+MODES = ('thread', 'greedy_process')
+
+
+@pytest.fixture(scope='module')
+def demos():
+    """The demo in two modes at the same time, since it takes its time."""
+    with ExitStack() as stack:
+        yield {
+            mode: stack.enter_context(Program(FOLDER, environment={'GREENMICRO_WORKER_MODE': mode}))
+            for mode in MODES
+        }
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_it_needs_no_broker_and_ends_by_itself(mode, demos):
     """On memory://, all orders are handled, the failed ones counted, in the service's process or not."""
-    with Program(FOLDER, environment={'GREENMICRO_WORKER_MODE': mode}) as program:
-        assert program.wait(30) == 0
-        check_books(program.output)
-        assert 'broker   memory://' in program.output
-        assert program.survivors() == []
+    program = demos[mode]
+    assert program.wait() == 0
+    check_books(program.output)
+    assert 'broker   memory://' in program.output
+    assert program.survivors() == []
 
 
 def test_on_rabbitmq(amqp_uri, amqp_client, rabbitmq, vhost):
     """The environment names the broker; nothing stays in its queues but the dead letters."""
     with Program(FOLDER, environment={'GREENMICRO_AMQP_URI': amqp_uri}) as program:
-        assert program.wait(30) == 0
+        assert program.wait() == 0
         failed = check_books(program.output)
     left = {name: (counts.ready, counts.unacked) for name, counts in rabbitmq.queues(vhost).items()}
     assert left == {

@@ -38,7 +38,7 @@ def test_each_event_is_answered(mode, amqp_uri, rabbitmq, vhost):
     with Program(FOLDER, environment={**environment, 'GREENMICRO_WORKER_MODE': mode}) as service:
         service.wait_for('ready after')
         with Program(FOLDER, 'publish.py', environment=environment) as publisher:
-            assert publisher.wait(20) == 0
+            assert publisher.wait() == 0
             assert publisher.output == (
                 'published 10 events on source_service.events\nreceived 10 events on my_service.events\n'
             )

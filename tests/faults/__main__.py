@@ -1,6 +1,15 @@
-"""The full tier: every row in every mode and on every queue type, and the report.
+"""The full tier, every row in every mode and on every queue type, or the long one; and the report.
 
 python -m tests.faults [--rows N1,B1] [--modes thread,process] [--frameworks greenmicro,nameko] [--seed 1]
+python -m tests.faults --long [--count 20000] [--seeds 1-20] [--rows N1,B1] [--modes thread]
+
+In the long tier a cell, that is a row in one mode on one queue type with one seed, gets --count messages.
+Rows under load keep it up until so many are confirmed, and their fault comes two to five times meanwhile;
+others have so many messages around their bad ones. The seed decides when the fault comes, how often, how the
+publisher pauses, how many messages are between two bad ones, and the proxy's jitter. Rows whose messages are
+slow, or large, by nature (N7, N8, B7a, B8, Q6, Q7, Q8, Q12, M6a, T2, T12, H1, H2, H3) carry a part of it, or
+their own numbers. With 20,000 messages a cell takes {MINUTES}, four cells side by side on two cores; all
+rows with all seeds take days, so choose. What is played is reported after each row: interrupt it at will.
 """
 
 from gevent import monkey
@@ -11,7 +20,7 @@ monkey.patch_all()
 import argparse
 import os
 import platform
-import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -23,6 +32,8 @@ from tests.faults.play import Result, play_row
 from tests.faults.row import Cell, Row
 from tests.faults.rows import ROWS, absent
 from tests.faults.small_disk import SmallDisk
+from tests.faults.tier import Tier
+from tests.support.node_files import find_server
 from tests.support.rabbitmq import Node
 
 CHECKOUT = Path(__file__).parents[2]
@@ -33,29 +44,85 @@ SIDE_BY_SIDE = 4
 
 
 def main() -> int:
-    """Play what is asked for; the exit code is the number of failures, at most 1."""
+    """Play what is asked for; the exit code is 1 when a cell failed, 130 when it was interrupted."""
     asked = arguments()
-    random.seed(asked.seed)
-    results: list[Result] = []
-    began = time.monotonic()
-    missing = absent()
-    rows = [row for row in chosen(asked.rows) if row.id not in missing]
-    for kind in (Node, SmallDisk, Cluster):
-        here = [row for row in rows if node_of(row) is kind]
-        if here:
-            with kind() as node:
-                results += played(here, node, asked)
-    told = (
-        f'The {"small" if asked.quick else "full"} numbers in the modes {asked.modes or "all"}, '
-        f'seed {asked.seed}, RabbitMQ {node_version()}, CPython {platform.python_version()}, '
-        f'{os.cpu_count()} cores, {len(results)} cells in {(time.monotonic() - began) / 60:.0f} min.'
-    )
-    report.write(asked.into, results, missing, told)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    playing = Playing(asked)
+    interrupted = False
+    try:
+        for tier in tiers(asked):
+            playing.play(tier)
+    except KeyboardInterrupt:
+        interrupted = True
+    playing.report(ended=not interrupted)
     if asked.readme:
         report.put_into(CHECKOUT / 'README.md', (asked.into / 'summary.md').read_text())
-    failed = sum(bool(result.broken) for result in results)
-    print(f'{told} {failed} failed. The report is in {asked.into}.')
-    return min(failed, 1)
+    failed = sum(bool(result.broken) for result in playing.results)
+    print(f'{playing.told()} {failed} failed. The report is in {asked.into}.')
+    return 130 if interrupted else min(failed, 1)
+
+
+def tiers(asked: argparse.Namespace) -> list[Tier]:
+    """What is played one after the other: one tier, or the long one with each seed."""
+    if not asked.long:
+        return [Tier(full=not asked.quick, seed=asked.seed)]
+    return [Tier(full=True, count=asked.count, seed=seed) for seed in seeds_of(asked.seeds)]
+
+
+def seeds_of(text: str) -> list[int]:
+    """Seeds with commas between, and ranges."""
+    ranges = [part.partition('-') for part in text.split(',')]
+    return [seed for first, _, last in ranges for seed in range(int(first), int(last or first) + 1)]
+
+
+class Playing:
+    """Plays rows, and keeps the report up to date.
+
+    Args:
+        asked: what the command line asks for.
+
+    Attributes:
+        results: of all cells so far.
+    """
+
+    def __init__(self, asked: argparse.Namespace) -> None:
+        self.asked = asked
+        self.missing = absent()
+        self.results: list[Result] = []
+        self.began = time.monotonic()
+
+    def play(self, tier: Tier) -> None:
+        """Play every row that is asked for, each on the node that it needs."""
+        print(f'seed {tier.seed}', flush=True)
+        rows = [row for row in chosen(self.asked.rows) if row.id not in self.missing]
+        for kind in (Node, SmallDisk, Cluster):
+            if here := [row for row in rows if node_of(row) is kind]:
+                with kind() as node:
+                    for row in here:
+                        self._play_row(row, node, tier)
+
+    def told(self) -> str:
+        """A line of what was played."""
+        asked = self.asked
+        numbers = 'small' if asked.quick else f'long (N = {asked.count})' if asked.long else 'full'
+        seeds = f'seeds {asked.seeds}' if asked.long else f'seed {asked.seed}'
+        return (
+            f'The {numbers} numbers in the modes {asked.modes or "all"}, {seeds}, '
+            f'RabbitMQ {node_version()}, CPython {platform.python_version()}, {os.cpu_count()} cores, '
+            f'{len(self.results)} cells in {(time.monotonic() - self.began) / 60:.0f} min.'
+        )
+
+    def report(self, *, ended: bool = False) -> None:
+        """Write the report of what was played so far."""
+        told = self.told() + ' Not played to its end.' * (not ended)
+        report.write(self.asked.into, self.results, self.missing, told)
+
+    def _play_row(self, row: Row, node: Node, tier: Tier) -> None:
+        for cells in batches(row, self.asked):
+            for result in play_row(row, cells, node, tier):
+                self.results.append(result)
+                say(result)
+            self.report()
 
 
 def node_of(row: Row) -> type[Node]:
@@ -63,17 +130,6 @@ def node_of(row: Row) -> type[Node]:
     if row.cluster:
         return Cluster
     return SmallDisk if row.small_disk else Node
-
-
-def played(rows: list[Row], node: Node, asked: argparse.Namespace) -> list[Result]:
-    """Play rows on a node, each in its cells, and say how each ended."""
-    results = []
-    for row in rows:
-        for cells in batches(row, asked):
-            for result in play_row(row, cells, node, full=not asked.quick):
-                results.append(result)
-                say(result)
-    return results
 
 
 def arguments() -> argparse.Namespace:
@@ -84,6 +140,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument('--queues', default='classic,quorum', help='queue types')
     parser.add_argument('--frameworks', default='greenmicro', help=f'of {", ".join(FRAMEWORKS)}')
     parser.add_argument('--seed', type=int, default=1, help='of the chances that are taken')
+    parser.add_argument('--long', action='store_true', help='the long tier')
+    parser.add_argument('--count', type=int, default=20_000, help='N of the long tier, messages a cell')
+    parser.add_argument('--seeds', default='1-20', help='of the long tier, with commas and ranges')
     parser.add_argument('--quick', action='store_true', help='the small numbers of the quick tier')
     parser.add_argument('--readme', action='store_true', help="put the summary into the README's fault table")
     parser.add_argument('--into', type=Path, default=CHECKOUT / 'build' / 'faults', help='the folder')
@@ -120,10 +179,8 @@ def say(result: Result) -> None:
 
 
 def node_version() -> str:
-    """The version of the broker that is installed."""
-    from tests.support.node_files import find_binary
-
-    plugins = Path(find_binary('rabbitmq-server')).resolve().parent.parent / 'plugins'
+    """The version of the broker that the rows were played on."""
+    plugins = Path(find_server()).resolve().parent.parent / 'plugins'
     return next((path.name.removeprefix('rabbit-') for path in plugins.glob('rabbit-*')), 'unknown')
 
 

@@ -3,10 +3,10 @@
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """A line of the ledger: a target's start (`S`) or end (`F`).
 
     Attributes:
@@ -42,7 +42,8 @@ class Evidence:
         left: R: how often each id is left in any other queue.
         meant_to_fail: ids that ought to be in D, each with its reason, '' for any.
         sent_on: ids of what targets published, None when they publish nothing.
-        healed_at: when the fault was over; None when the row has no such moment.
+        heals: when the fault was over, each time.
+        faults: how often it came.
         stop_s: from the signal to the exit; None when it was not stopped by one.
         exit_code: of the last service; None when it was killed.
         children: of its processes, how many were alive after its end.
@@ -57,7 +58,8 @@ class Evidence:
     left: Counter[str] = field(default_factory=Counter)
     meant_to_fail: dict[str, str] = field(default_factory=dict)
     sent_on: frozenset[str] | None = None
-    healed_at: float | None = None
+    heals: tuple[float, ...] = ()
+    faults: int = 1
     stop_s: float | None = None
     exit_code: int | None = 0
     children: int = 0
@@ -70,7 +72,7 @@ class Limits:
     """What a row allows; None allows anything.
 
     Attributes:
-        duplicates: starts over one per (id, attempt).
+        duplicates: starts over one per (id, attempt), for each time that the fault comes.
         recover_s: from the heal to the first end of a message that was started after it.
         stop_s: from the signal to the exit.
         exit_code: of the service.
@@ -139,12 +141,15 @@ def duplicates_of(runs: tuple[Run, ...]) -> int:
 
 
 def recover_of(seen: Evidence) -> float | None:
-    """How long after the heal the first new message was finished, of those that waited or came then."""
-    if seen.healed_at is None:
-        return None
-    old = {run.id for run in seen.runs if run.at < seen.healed_at}
-    ends = [run.at for run in seen.runs if run.kind == 'F' and run.id not in old]
-    return min(ends) - seen.healed_at if ends else math.inf
+    """How long after a heal the first new message was finished, which waited or came then; the worst."""
+    return max((recover_from(seen.runs, healed_at) for healed_at in seen.heals), default=None)
+
+
+def recover_from(runs: tuple[Run, ...], healed_at: float) -> float:
+    """The same after one heal."""
+    old = {run.id for run in runs if run.at < healed_at}
+    ends = [run.at for run in runs if run.kind == 'F' and run.id not in old]
+    return min(ends) - healed_at if ends else math.inf
 
 
 def verdict(seen: Evidence, limits: Limits) -> tuple[Figures, list[str]]:
@@ -154,8 +159,10 @@ def verdict(seen: Evidence, limits: Limits) -> tuple[Figures, list[str]]:
     for name in ('lost', 'unexpected', 'collateral', 'spared', 'children', 'unacked'):
         if count := getattr(found, name):
             broken.append(f'{name} {count}')
-    for name in ('duplicates', 'recover_s', 'stop_s'):
-        value, most = getattr(found, name), getattr(limits, name)
+    duplicates = None if limits.duplicates is None else limits.duplicates * max(1, seen.faults)
+    allowed = {'duplicates': duplicates, 'recover_s': limits.recover_s, 'stop_s': limits.stop_s}
+    for name, most in allowed.items():
+        value = getattr(found, name)
         if None not in (value, most) and value > most:
             broken.append(f'{name} {value:.4g}, at most {most:g} allowed')
     if limits.exit_code is not None and seen.exit_code not in (None, limits.exit_code):

@@ -14,6 +14,7 @@ from gevent.pool import Pool
 from tests.faults.judge import Figures, verdict
 from tests.faults.row import Cell, Row
 from tests.faults.scene import Scene
+from tests.faults.tier import QUICK, Tier
 from tests.faults.together import Together
 from tests.support.rabbitmq import Node
 
@@ -34,6 +35,7 @@ class Result:
         broken: a sentence for each limit that was broken; none: it passed.
         took_s: how long it took.
         output: the end of what the services printed.
+        seed: of what was left to chance.
     """
 
     row: str
@@ -45,6 +47,7 @@ class Result:
     broken: list[str]
     took_s: float
     output: str
+    seed: int = 1
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; of the output only where it explains a failure."""
@@ -53,11 +56,11 @@ class Result:
         return values
 
 
-def play(row: Row, cell: Cell, node: Node, together: Together, *, full: bool = False) -> Result:
+def play(row: Row, cell: Cell, node: Node, together: Together, tier: Tier = QUICK) -> Result:
     """Play a row in a cell and judge it; whatever goes wrong in it is part of the verdict."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix='faults-') as folder:
-        scene = Scene(row, cell, node, Path(folder), together, full)
+        scene = Scene(row, cell, node, Path(folder), together, tier)
         try:
             with scene:
                 try:
@@ -74,15 +77,18 @@ def play(row: Row, cell: Cell, node: Node, together: Together, *, full: bool = F
         output = scene.output()[-TAIL:]
     took_s = time.monotonic() - began
     place = (cell.framework.name, cell.mode, cell.queue_type)
-    return Result(row.id, row.title, *place, figures, broken, took_s, output)
+    return Result(row.id, row.title, *place, figures, broken, took_s, output, tier.seed)
 
 
-def play_row(row: Row, cells: Iterable[Cell], node: Node, *, full: bool = False) -> list[Result]:
+def play_row(row: Row, cells: Iterable[Cell], node: Node, tier: Tier = QUICK) -> list[Result]:
     """Play a row in several cells at the same time on the same node."""
     listed = list(cells)
     together = Together(len(listed))
-    greenlets = [gevent.spawn(play, row, cell, node, together, full=full) for cell in listed]
-    return [greenlet.get() for greenlet in greenlets]
+    greenlets = [gevent.spawn(play, row, cell, node, together, tier) for cell in listed]
+    try:
+        return [greenlet.get() for greenlet in greenlets]
+    finally:
+        gevent.killall(greenlets)  # of whom none runs, but at an interrupt
 
 
 class Batch:

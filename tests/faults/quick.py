@@ -12,15 +12,17 @@ PAIRS = (
     (('thread', 'quorum'), ('process', 'classic')),
     (('greedy_thread', 'classic'), ('greedy_process', 'quorum')),
 )
+#: Those that are tried in every mode: four services share each start of the broker.
+IN_ALL_MODES = ('B1', 'B2')
+#: The ids of all its rows.
+QUICK = [row.id for row in ROWS.values() if row.quick]
 
 
 def cells_of(row: Row) -> list[Cell]:
-    """The cells in which the quick tier tries a row: one for each place where it applies."""
-    number = list(ROWS).index(row.id)
-    cells = [Cell(OURS, *pair) for pair in PAIRS[number % len(PAIRS)]]
+    """The cells in which the quick tier tries a row: one for each place, or for each mode."""
+    number = list(ROWS).index(row.id) % len(PAIRS)
+    pairs = PAIRS[number]
+    if row.id in IN_ALL_MODES:
+        pairs += PAIRS[number ^ 1]  # the two in which the modes and the queue types are the other ones
+    cells = [Cell(OURS, *pair) for pair in pairs]
     return [cell for cell in cells if row.applies(cell)]
-
-
-def quick_rows(*, own_node: bool) -> list[Row]:
-    """The rows of the quick tier, those that need a broker of their own or the others."""
-    return [row for row in ROWS.values() if row.quick and row.own_node is own_node]

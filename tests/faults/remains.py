@@ -11,6 +11,8 @@ from tests.support.rabbitmq import Node
 
 POLL_S = 0.05
 OUT_QUEUE = 'out'
+#: So many messages a second are read at least, on a shared machine.
+SLOWEST = 500
 
 
 class Remains:
@@ -49,7 +51,7 @@ class Remains:
         with Client(self.node.uri(self.vhost)) as client:
             for queue, counts in self.node.queues(self.vhost).items():
                 if counts.ready:
-                    for message in client.take(queue, counts.ready, timeout_s=60):
+                    for message in client.take(queue, counts.ready, timeout_s=60 + counts.ready / SLOWEST):
                         self._put(queue, message)
 
     def _put(self, queue: str, message: Received) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.faults.play import Result
 
 HEADINGS = (
-    *('row', 'fault', 'framework', 'mode', 'queues', 'sent', 'lost', 'duplicates', 'collateral'),
+    *('row', 'fault', 'framework', 'mode', 'queues', 'seed', 'sent', 'lost', 'duplicates', 'collateral'),
     *('recover s', 'stop s', 'verdict'),
 )
 BEGIN, END = '<!-- fault table -->', '<!-- end of fault table -->'
@@ -31,7 +31,7 @@ def line(result: Result) -> list[object]:
     """A result's line of the report."""
     found = result.figures
     return [
-        *(result.row, result.title, result.framework, result.mode, result.queue_type),
+        *(result.row, result.title, result.framework, result.mode, result.queue_type, result.seed),
         *(found.sent, found.lost, found.duplicates, found.collateral),
         *(seconds(found.recover_s), seconds(found.stop_s)),
         'passed' if not result.broken else 'FAILED: ' + '; '.join(result.broken).replace('|', '/'),

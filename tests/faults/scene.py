@@ -1,12 +1,12 @@
 """Scene: one row in one cell: a vhost, a publisher, a service under test, and what happens to them."""
 
-import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
+from tests.faults.broker_side import BrokerSide
 from tests.faults.cluster import Cluster
 from tests.faults.judge import Evidence, Run
 from tests.faults.outcomes import Outcome, read
@@ -14,9 +14,9 @@ from tests.faults.publisher import Publisher
 from tests.faults.remains import OUT_QUEUE, Remains
 from tests.faults.row import Cell, Row
 from tests.faults.service import Service, tasks_of
+from tests.faults.tier import QUICK, Course, Tier
 from tests.faults.together import Together
 from tests.support.amqp_client import Client
-from tests.support.erlang import QueueCounts, binary
 from tests.support.ledger import Ledger
 from tests.support.program import Program
 from tests.support.proxy import Proxy
@@ -24,11 +24,8 @@ from tests.support.rabbitmq import Node
 
 POLL_S = 0.02
 READY_S = 30.0
-CHANNELS = """
-Is = fun(Pid) -> (catch rabbit_channel:info(Pid, [vhost])) == [{{vhost, {vhost}}}] end,
-lists:filter(Is, rabbit_channel:list()).
-"""
-NO_QUEUE = QueueCounts(-1, -1, -1)
+#: How many messages show that the service is at work again.
+AFTER = 50
 
 
 class Scene:
@@ -40,15 +37,17 @@ class Scene:
         node: a broker that runs.
         folder: an empty folder of its own.
         together: where the cells of the row meet.
-        full: whether this is the full tier.
+        tier: how much is played, and the seed.
 
     Attributes:
         publisher: sends the messages.
+        broker: what the broker says of the scene.
+        course: what the seed decides.
         proxy: between service and broker, in rows that ask for it.
         program: the service that was started last.
         meant_to_fail: ids that shall end as dead letters, each with its reason, '' for any.
         excused: ids whose output may be missing.
-        full: whether this is the full tier, where numbers may be large.
+        full: whether numbers may be large.
         ledger: what the targets noted.
     """
 
@@ -56,29 +55,32 @@ class Scene:
     program: Program
 
     def __init__(
-        self, row: Row, cell: Cell, node: Node, folder: Path, together: Together, full: bool
+        self, row: Row, cell: Cell, node: Node, folder: Path, together: Together, tier: Tier = QUICK
     ) -> None:
         self.row = row
         self.cell = cell
         self.node = node
         self.folder = folder
         self.together = together
-        self.full = full
+        self.full = tier.full
+        self.course = Course(tier, row.id, str(cell))
         self.service: Service = row.service
         self.vhost = f'{row.id}-{cell}-{folder.name}'
         self.ledger = Ledger(folder / 'ledger')
         self.publisher = Publisher(
-            node.uri(self.vhost), cell.framework.exchange(), row.service.listeners[0].event
+            node.uri(self.vhost), cell.framework.exchange(), row.service.listeners[0].event, self.course
         )
         self.queue = cell.framework.queue(row.service.listeners[0])
+        self.broker = BrokerSide(node, self.vhost, cell.framework, self.queue)
         self.remains = Remains(node, self.vhost, cell.framework)
         self.meant_to_fail: dict[str, str] = {}
         self.excused: set[str] = set()
         self.remarks: list[str] = []
-        self.healed_at: float | None = None
+        self.heals: list[float] = []
         self.stop_s: float | None = None
         self.exit_code: int | None = None
         self.orphans = 0
+        self.faulted = 1
         self.unacked = 0
         self.programs: list[Program] = []
         self._ended: list[Program] = []
@@ -89,7 +91,7 @@ class Scene:
         self.node.create_vhost(self.vhost)
         self._stack.callback(self._delete_vhost)
         if self.row.proxied:
-            self.proxy = self._stack.enter_context(Proxy(self.node.port))
+            self.proxy = self._stack.enter_context(Proxy(self.node.port, self.course.link_seed))
         self.bind_out()
         return self
 
@@ -122,9 +124,26 @@ class Scene:
         """Wait until a service consumes."""
         program.wait_for(self.cell.framework.ready, READY_S)
 
+    def faults(self, before: int) -> Iterator[None]:
+        """Yield under load when a fault is due, as often as the tier asks; wait for the rest of the load.
+
+        Args:
+            before: how many messages are confirmed before the only fault of the short tiers.
+        """
+        for number, point in enumerate(self.course.moments(before)):
+            self.faulted = number + 1
+            self.publisher.reach(point)
+            yield
+            self.publisher.wait_for(AFTER)
+        self.publisher.reach(self.course.tier.count or 0)
+
+    def some(self, few: int, pieces: int = 1, **fields: object) -> list[str]:
+        """Publish some messages: few in the short tiers, of the long one's N a part; return their ids."""
+        return self.publisher.send(self.course.some(few, pieces), **fields)
+
     def heal(self) -> None:
-        """Note that the fault is over."""
-        self.healed_at = time.monotonic()
+        """Note that a fault is over."""
+        self.heals.append(time.monotonic())
 
     def check(self, wanted: str, holds: bool) -> None:
         """Have the row fail with a sentence unless something holds."""
@@ -142,7 +161,8 @@ class Scene:
     def wait_finished(self, names: Iterable[str], timeout_s: float = 15.0) -> None:
         """Wait until targets have finished these messages."""
         wanted = set(names)
-        self.until('these messages are finished', lambda: wanted <= self.finished(), timeout_s)
+        patience_s = self.course.patience(timeout_s, len(wanted))
+        self.until('these messages are finished', lambda: wanted <= self.finished(), patience_s)
 
     def once(self) -> bool:
         """Whether no message that was not meant to fail has been started twice."""
@@ -165,33 +185,6 @@ class Scene:
         """Have targets wait again."""
         (self.folder / 'go').unlink()
 
-    def queues(self) -> dict[str, QueueCounts]:
-        """What every queue holds now; asked again while one is being made, which cannot answer."""
-        for _ in range(20):
-            try:
-                return self.node.queues(self.vhost)
-            except RuntimeError as error:
-                failed = error
-                time.sleep(POLL_S)
-        raise failed
-
-    def dead(self) -> int:
-        """How many dead letters there are."""
-        counts = self.queues()
-        return sum(queue.ready for name, queue in counts.items() if self.cell.framework.is_dead(name))
-
-    def ready(self) -> int:
-        """How many messages the first listener's queue has that no consumer holds."""
-        return self.queues().get(self.queue, NO_QUEUE).ready
-
-    def consumers(self) -> int:
-        """How many consumers the first listener's queue has; -1 where there is no queue."""
-        return self.queues().get(self.queue, NO_QUEUE).consumers
-
-    def channel_errors(self) -> int:
-        """How many channel errors the broker has logged for this scene."""
-        return len(re.findall(f"hannel error on connection .*vhost: '{self.vhost}'", self.node.log))
-
     def until(self, wanted: str, holds: Callable[[], bool], timeout_s: float = 15.0) -> None:
         """Wait for something.
 
@@ -203,10 +196,6 @@ class Scene:
             if time.monotonic() > deadline:
                 raise TimeoutError(f'not within {timeout_s} s: {wanted}')
             time.sleep(POLL_S)
-
-    def channels(self) -> set[str]:
-        """The channels that are open in the scene's vhost, by the broker's names for them."""
-        return set(re.findall(r'<[\d.]+>', self.node.eval(CHANNELS.format(vhost=binary(self.vhost)))))
 
     def outcomes(self) -> list[Outcome]:
         """What targets were told of their publishes, in the harness's words, '' for a confirm."""
@@ -221,7 +210,8 @@ class Scene:
     def settle(self, timeout_s: float = 30.0) -> None:
         """Stop the loads and wait until every message is finished or dead and no queue holds one."""
         self.publisher.stop()
-        self.until('every message is finished or dead', self._is_settled, timeout_s)
+        patience_s = self.course.patience(timeout_s, self.course.tier.count or 0)
+        self.until('every message is finished or dead', self._is_settled, patience_s)
 
     def stop(self, program: Program | None = None) -> int:
         """Stop a service by SIGTERM and return its exit code."""
@@ -280,7 +270,8 @@ class Scene:
             left=self.remains.left,
             meant_to_fail=dict(self.meant_to_fail),
             sent_on=frozenset(self.remains.sent_on) | self.excused if sends else None,
-            healed_at=self.healed_at,
+            heals=tuple(self.heals),
+            faults=self.faulted,
             stop_s=self.stop_s,
             exit_code=self.exit_code,
             children=self.orphans,
@@ -293,16 +284,13 @@ class Scene:
         return '\n'.join(program.output for program in self.programs)
 
     def _is_settled(self) -> bool:
-        missing = self.publisher.confirmed - self.finished() - self.remains.dead.keys()
+        confirmed, done = self.publisher.confirmed, self.finished()
+        if not self.meant_to_fail and len(done) + len(self.remains.dead) < len(confirmed):
+            return False  # not even to be compared, which takes long with a million
+        missing = confirmed - done - self.remains.dead.keys()
         if missing and not self.meant_to_fail:
             return False  # without a question to the broker
-        counts = self.queues()
-        dead = sum(queue.ready for name, queue in counts.items() if self.cell.framework.is_dead(name))
-        busy = any(
-            queue.ready or queue.unacked
-            for name, queue in counts.items()
-            if name != OUT_QUEUE and not self.cell.framework.is_dead(name)
-        )
+        busy, dead = self.broker.counts()
         return not busy and len(missing) <= dead
 
     def _delete_vhost(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.judge import Evidence, Limits, Run, figures_of, verdict
 
 RAN = (Run('S', 'a', 1, 1.0, 1), Run('F', 'a', 1, 2.0, 1), Run('S', 'b', 1, 2.5, 1), Run('F', 'b', 1, 3.0, 1))
-GOOD = Evidence(confirmed=frozenset('ab'), runs=RAN, healed_at=2.0, stop_s=0.1)
+GOOD = Evidence(confirmed=frozenset('ab'), runs=RAN, heals=(2.0,), stop_s=0.1)
 
 
 def test_what_went_well_passes() -> None:
@@ -31,16 +31,16 @@ BREAKING = {
         "a is dead for 'target', not 'body'",
     ),
     'slow recovery': (
-        {'runs': (RAN[0], replace(RAN[1], at=3.1)), 'confirmed': frozenset('a'), 'healed_at': 0.9},
+        {'runs': (RAN[0], RAN[1]._replace(at=3.1)), 'confirmed': frozenset('a'), 'heals': (0.9,)},
         'recover_s 2.2, at most 2 allowed',
     ),
-    'no recovery': ({'healed_at': 2.6}, 'recover_s inf, at most 2 allowed'),
+    'no recovery': ({'heals': (2.6,)}, 'recover_s inf, at most 2 allowed'),
     'slow stop': ({'stop_s': 11.5}, 'stop_s 11.5, at most 11 allowed'),
     'child': ({'children': 1}, 'children 1'),
     'unacked': ({'unacked': 3}, 'unacked 3'),
     'exit code': ({'exit_code': 1}, 'exit code 1, not 0'),
     'remark': ({'remarks': ('wanted: more',)}, 'wanted: more'),
-    'nothing sent': ({'confirmed': frozenset(), 'runs': (), 'healed_at': None}, 'nothing was sent'),
+    'nothing sent': ({'confirmed': frozenset(), 'runs': (), 'heals': ()}, 'nothing was sent'),
 }
 
 
@@ -80,6 +80,6 @@ def test_a_retry_is_no_duplicate() -> None:
 
 def test_limits_that_allow() -> None:
     """A limit of None allows anything, a higher one so much."""
-    seen = replace(GOOD, runs=(*RAN, RAN[0]), healed_at=2.6, stop_s=100.0, exit_code=1)
+    seen = replace(GOOD, runs=(*RAN, RAN[0]), heals=(2.6,), stop_s=100.0, exit_code=1)
     assert figures_of(seen).recover_s == math.inf
     assert verdict(seen, Limits(duplicates=1, recover_s=None, stop_s=None, exit_code=None))[1] == []

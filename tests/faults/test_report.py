@@ -21,8 +21,10 @@ def test_the_full_report(tmp_path: Path) -> None:
     """A line for each cell with its figures and its verdict, and each row that was not tried."""
     write(tmp_path, [result(), result(mode='process', broken=['lost 1'])], {'N5': 'not root'}, 'Seed 1.')
     told = (tmp_path / 'report.md').read_text()
-    assert '| N1 | reset | greenmicro | thread | classic | 10 | 0 | 1 | 0 | 0.50 | 0.25 | passed |' in told
-    assert '| process | classic | 10 | 0 | 1 | 0 | 0.50 | 0.25 | FAILED: lost 1 |' in told
+    assert (
+        '| N1 | reset | greenmicro | thread | classic | 1 | 10 | 0 | 1 | 0 | 0.50 | 0.25 | passed |' in told
+    )
+    assert '| process | classic | 1 | 10 | 0 | 1 | 0 | 0.50 | 0.25 | FAILED: lost 1 |' in told
     assert '- N5: not root' in told
     assert told.startswith('Seed 1.')
     assert '"lost 1"' in (tmp_path / 'report.json').read_text()

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.faults.soak import Leaks
+from tests.faults.soak.leaks import Leaks
 
 FIRST = Leaks(memory=1000, descriptors=8, threads=2, children=2)
 

@@ -8,6 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from socket import socketpair
 from typing import Any
 
 import gevent
@@ -26,7 +27,7 @@ from greenmicro.routes import Route
 from greenmicro.workers import Worker
 from tests.fakes import Recorder, message, settings, tasks
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 #: Races are run a few times in every run, and a hundred times with REPEATS=100.
 often = pytest.mark.parametrize('turn', range(int(os.environ.get('REPEATS', '10'))))
 Start = Callable[..., GreenletPool]
@@ -479,11 +480,11 @@ def test_time_that_the_hub_was_blocked_before_a_call_does_not_count(start: Start
 
     def target(payload: Any) -> None:
         began = time.perf_counter()
-        while payload == 'busy' and time.perf_counter() < began + 0.1:
+        while payload == 'busy' and time.perf_counter() < began + 0.6:
             pass
         gevent.sleep(0.001)
 
-    busy, brief = Recorder(), Recorder(Route('fake_tasks.target', timeout_s=0.08))
+    busy, brief = Recorder(), Recorder(Route('fake_tasks.target', timeout_s=0.5))
     pool = start(target, busy, brief)
     pool.submit(busy, message('busy'))
     pool.submit(brief, message('brief'))
@@ -491,20 +492,49 @@ def test_time_that_the_hub_was_blocked_before_a_call_does_not_count(start: Start
     assert brief.outcomes == [SUCCEEDED]
 
 
+def test_what_came_in_time_while_the_hub_was_blocked_is_read_before_a_limit_counts(start: Start) -> None:
+    """A target that blocks the hub fails none that only waited; who has nothing to go on with times out."""
+    mine, theirs = socketpair()
+
+    def target(payload: Any) -> None:
+        if payload == 'waits':
+            mine.recv(1)
+        elif payload == 'waits in vain':
+            Event().wait()
+        else:
+            theirs.send(b'x')
+            end = time.perf_counter() + 0.1
+            while time.perf_counter() < end:
+                pass
+
+    with mine, theirs:
+        limited = Recorder(Route('fake_tasks.target', timeout_s=0.05))
+        busy = Recorder()
+        pool = start(target, limited, busy)
+        pool.submit(limited, message('waits'))
+        pool.submit(limited, message('waits in vain'))
+        pool.submit(busy, message('blocks'))
+        assert pool.wait_idle(TIMEOUT_S)
+    assert limited.outcomes[0] == SUCCEEDED
+    assert failure_of(limited.outcomes[1]).reason == Reason.TIMEOUT
+
+
 def test_a_target_that_is_killed_after_its_time_out_is_killed(start: Start) -> None:
     """Whoever kills its greenlet waits for its end."""
     greenlets = []
+    swallowed = Event()
 
     def target(payload: Any) -> None:
         greenlets.append(gevent.getcurrent())
         try:
             Event().wait()
         except BaseException:
+            swallowed.set()
             Event().wait()
 
     pool = start(target, Recorder(Route('fake_tasks.target', timeout_s=0.01)))
     submit(pool, 1)
-    gevent.sleep(0.03)
+    assert swallowed.wait(TIMEOUT_S)
     greenlets[0].kill(timeout=TIMEOUT_S)
     assert greenlets[0].dead
     assert 'GreenletExit' in failure_of(recorder(pool).outcomes[0]).error

@@ -11,6 +11,8 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker, UnroutableError
 
+from tests.support.patience import PATIENCE_S
+
 POLL_S = 0.01
 NOT_FOUND = 404
 
@@ -124,7 +126,12 @@ class Client:
         return counts.message_count, counts.consumer_count
 
     def wait_for_counts(
-        self, queue: str, *, ready: int | None = None, consumers: int | None = None, timeout_s: float = 5.0
+        self,
+        queue: str,
+        *,
+        ready: int | None = None,
+        consumers: int | None = None,
+        timeout_s: float = PATIENCE_S,
     ) -> None:
         """Return as soon as the queue exists and has so many ready messages and consumers.
 
@@ -189,7 +196,7 @@ class Client:
             raise UnroutableError(returned)
         return count
 
-    def get(self, queue: str, timeout_s: float = 5.0, *, ack: bool = True) -> Received:
+    def get(self, queue: str, timeout_s: float = PATIENCE_S, *, ack: bool = True) -> Received:
         """Take one message.
 
         Raises:
@@ -197,7 +204,9 @@ class Client:
         """
         return self.take(queue, 1, timeout_s, ack=ack)[0]
 
-    def take(self, queue: str, count: int, timeout_s: float = 5.0, *, ack: bool = True) -> list[Received]:
+    def take(
+        self, queue: str, count: int, timeout_s: float = PATIENCE_S, *, ack: bool = True
+    ) -> list[Received]:
         """Consume until so many messages have come; what comes beyond them is given back.
 
         Raises:

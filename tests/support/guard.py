@@ -52,7 +52,7 @@ class Guard:
     def close(self) -> None:
         """End the guard; nothing is killed or removed."""
         if self._process is not None:
-            self._process.communicate(b'done\n', timeout=10)
+            self._process.communicate(b'done\n', timeout=60)
             self._process = None
 
     def _tell(self, line: str) -> None:

@@ -4,6 +4,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from tests.support.patience import PATIENCE_S
+
 #: A tasks.py whose target notes its start and its end; `work` goes between, indented by four blanks.
 TASKS = """\
 import os
@@ -23,6 +25,8 @@ def work(payload, **dependencies):
 """
 
 POLL_S = 0.01
+#: So much of the end of a ledger is read for what runs now, and a whole line has more words than these.
+TAIL, TAIL_WORDS = 100_000, 2
 
 
 class Ledger:
@@ -64,12 +68,21 @@ class Ledger:
             self._finished.update(words[1] for words in lines if words[0] == 'F')
         return self._finished
 
+    def begun(self) -> dict[str, int]:
+        """The ids that were started last, each with the process; for a look at what runs now."""
+        if not self.path.exists():
+            return {}
+        with self.path.open('rb') as file:
+            file.seek(max(0, self.path.stat().st_size - TAIL))
+            lines = [line.split() for line in file.read().decode().splitlines()[1:]]
+        return {words[1]: int(words[2]) for words in lines if words[0] == 'S' and len(words) > TAIL_WORDS}
+
     @property
     def pids(self) -> set[int]:
         """The processes that targets ran in."""
         return {int(line[2]) for line in self.lines if line[0] == 'S'}
 
-    def wait_for(self, kind: str, count: int, timeout_s: float = 20.0) -> None:
+    def wait_for(self, kind: str, count: int, timeout_s: float = PATIENCE_S) -> None:
         """Return when so many different ids have a line of a kind.
 
         Raises:

@@ -76,7 +76,7 @@ class Routed:
         for holder in self._holders:
             assert holder.stdin is not None
             holder.stdin.close()
-            holder.wait(10)
+            holder.wait(60)
 
 
 def hold() -> 'subprocess.Popen[bytes]':

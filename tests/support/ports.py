@@ -6,12 +6,14 @@ import socket
 # Below the range from which Linux takes the ports of outgoing connections (32768 and up): a client that tries
 # again and again to reach a port of that range while its server is down may, by chance, connect to itself.
 LOWEST, HIGHEST = 15_000, 29_999
+#: Not the global one: runs with the same seed, side by side, would all try the same ports at the same time.
+_chance = random.SystemRandom()
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 on which nobody listens now."""
     while True:
-        port = random.randint(LOWEST, HIGHEST)
+        port = _chance.randint(LOWEST, HIGHEST)
         if is_free(port):
             return port
 

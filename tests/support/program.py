@@ -8,26 +8,32 @@ import sys
 import threading
 import time
 import uuid
+from collections import deque
 from pathlib import Path
 from types import TracebackType
 
 import psutil
 
+from tests.support.patience import PATIENCE_S
+
 TOKEN_VARIABLE = 'TEST_PROGRAM_TOKEN'
+#: So many bytes of the output are kept, its end: a program may print a gigabyte.
+KEPT = 8_000_000
+READ_SIZE = 65_536
 
 
 class Program:
     """A program in a process of its own, whose output is read as it comes.
 
     Used as a context manager it is started, and killed with everything it started. Its output is standard
-    output and standard error in one, unbuffered.
+    output and standard error in one, unbuffered; of more than `KEPT` bytes only the end is kept.
 
     Args:
         folder: where it runs.
         arguments: what follows the interpreter.
         environment: variables on top of ours, of which those of the framework are left out.
-        measured: whether coverage measures it too, where it measures this process. That costs each process
-            90 ms at its start and some 4 us per call, so tests of speed go without.
+        measured: whether coverage measures it too, where a test has its processes measured. That costs each
+            100 ms at its start and some 4 us per call, so tests of speed go without.
         python: the interpreter.
     """
 
@@ -50,10 +56,11 @@ class Program:
             TOKEN_VARIABLE: self._token,
             **(environment or {}),
         }
-        self._lines: list[str] = []
+        self._pieces: deque[bytes] = deque()
+        self._kept = 0
         self._ended = False
         self._changed = threading.Condition()
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._reader = threading.Thread(target=self._read, daemon=True)
 
     def __repr__(self) -> str:
@@ -69,8 +76,7 @@ class Program:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors='replace',
+            bufsize=0,
             start_new_session=True,
         )
         self._reader.start()
@@ -88,10 +94,10 @@ class Program:
 
     @property
     def output(self) -> str:
-        """All that it has printed so far."""
-        return ''.join(self._lines)
+        """All whole lines that it has printed so far, the last `KEPT` bytes of them."""
+        return b''.join(list(self._pieces)).decode(errors='replace')
 
-    def wait_for(self, text: str | re.Pattern[str], timeout_s: float = 10.0) -> re.Match[str]:
+    def wait_for(self, text: str | re.Pattern[str], timeout_s: float = PATIENCE_S) -> re.Match[str]:
         """Wait until its output contains a text, or matches a pattern, and return the match.
 
         Raises:
@@ -114,7 +120,7 @@ class Program:
         """Send it a signal, to the program alone and not to its children."""
         self._running.send_signal(number)
 
-    def wait(self, timeout_s: float = 10.0) -> int:
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
         """Wait for its end and return the exit code, negative for a signal.
 
         Raises:
@@ -124,12 +130,12 @@ class Program:
             code = self._running.wait(timeout_s)
         except subprocess.TimeoutExpired as error:
             raise TimeoutError(self._report(f'was still running after {timeout_s} s')) from error
-        self._reader.join(
-            1.0
-        )  # the last lines; longer only if a child that outlived it holds the output open
+        self._reader.join(1.0)  # the last lines
+        if self._reader.is_alive() and not self.survivors():  # else one of them holds the output open
+            self._reader.join(PATIENCE_S)
         return code
 
-    def stop(self, timeout_s: float = 10.0) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         """Send SIGTERM, wait for the end and return the exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(timeout_s)
@@ -158,8 +164,8 @@ class Program:
             return
         for pid in [self.pid] * (self._process.poll() is None) + self.survivors():
             kill(pid)
-        self._process.wait(10)
-        self._reader.join(10)
+        self._process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
 
     def __enter__(self) -> 'Program':
         return self.start()
@@ -173,20 +179,34 @@ class Program:
         self.close()
 
     @property
-    def _running(self) -> 'subprocess.Popen[str]':
+    def _running(self) -> 'subprocess.Popen[bytes]':
         assert self._process is not None, 'the program was not started'
         return self._process
 
     def _read(self) -> None:
         stdout = self._running.stdout
         assert stdout is not None
+        rest = b''
         with stdout:
-            for line in stdout:
-                with self._changed:
-                    self._lines.append(line)
-                    self._changed.notify_all()
+            while data := stdout.read(READ_SIZE):
+                # Whole lines, so that nobody finds half a word, but of a very long line a piece.
+                lines, end, rest = (rest + data).rpartition(b'\n')
+                if len(rest) > READ_SIZE:
+                    lines, end, rest = lines + end, rest, b''
+                self._keep(lines + end)
+        self._keep(rest)
         with self._changed:
             self._ended = True
+            self._changed.notify_all()
+
+    def _keep(self, piece: bytes) -> None:
+        if not piece:
+            return
+        with self._changed:
+            self._pieces.append(piece)
+            self._kept += len(piece)
+            while self._kept > KEPT:
+                self._kept -= len(self._pieces.popleft())
             self._changed.notify_all()
 
     def _owns(self, process: psutil.Process) -> bool:

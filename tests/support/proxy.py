@@ -30,14 +30,16 @@ class Proxy:
 
     Args:
         upstream: The port of the broker.
+        seed: Of what is left to chance: jitter, and the sizes of slices.
 
     Attributes:
         port: Where it listens, once it is started.
         state: What was set last.
     """
 
-    def __init__(self, upstream: int) -> None:
+    def __init__(self, upstream: int, seed: int = 1) -> None:
         self.upstream = upstream
+        self.seed = seed
         self.port = 0
         self.state: dict[str, Any] = {}
         self._process: subprocess.Popen[str] | None = None
@@ -58,7 +60,7 @@ class Proxy:
 
     def __enter__(self) -> 'Proxy':
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(self.upstream)],
+            [sys.executable, __file__, str(self.upstream), str(self.seed)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -78,7 +80,7 @@ class Proxy:
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 class Serving:
@@ -175,4 +177,5 @@ def end(writer: asyncio.StreamWriter, reset: bool) -> None:
 
 
 if __name__ == '__main__':
+    random.seed(int(sys.argv[2]))
     asyncio.run(Serving(int(sys.argv[1])).serve())

@@ -23,10 +23,11 @@ from tests.support.node_files import (
     node_environment,
     write_node_files,
 )
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import accepts, answers_amqp, free_port
 
-START_LIMIT_S = 60.0
-STOP_LIMIT_S = 30.0
+START_LIMIT_S = 2 * PATIENCE_S
+STOP_LIMIT_S = PATIENCE_S
 POLL_S = 0.02
 MOST_CALLERS = 200
 
@@ -67,6 +68,11 @@ class Node:
         return self._beam.pid if self._beam is not None else None
 
     @property
+    def version(self) -> tuple[int, ...]:
+        """The version of the running broker, (4, 0, 5) say, for tests of what differs between them."""
+        return tuple(map(int, self.eval('rabbit_misc:version().').strip('"').split('.')))
+
+    @property
     def log(self) -> str:
         """All the broker has logged, and what it said on its console before its log was open."""
         files = [self.folder / 'console.log', self.folder / 'rabbit.log']
@@ -101,7 +107,8 @@ class Node:
     def kill(self) -> None:
         """Kill the broker by SIGKILL, paused or not, and return when its process is gone."""
         if self._beam is not None:
-            os.killpg(self._beam.pid, signal.SIGKILL)
+            if self._beam.poll() is None:  # one that did not come up is gone by itself
+                os.killpg(self._beam.pid, signal.SIGKILL)
             self._beam.wait(STOP_LIMIT_S)
             self._forget_beam(self._beam)
 

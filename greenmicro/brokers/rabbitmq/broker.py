@@ -100,6 +100,7 @@ class RabbitBroker(Broker):
         self._publisher.close(_left(deadline))
         self._republisher.wait(_left(deadline))
         self._republisher.close()
+        gevent.joinall([gevent.spawn(one.see_acks_out) for one in self._consumers], timeout=_left(deadline))
         self._link.close(_left(deadline))
 
     def _serve(self, connection: Connection) -> None:

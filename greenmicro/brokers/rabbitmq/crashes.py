@@ -98,7 +98,10 @@ class Suspicion:
 
     def _charge(self, message: Message) -> int:
         """Say how many suspicions a suspect is to be counted."""
-        came_back = message.headers.get('x-delivery-count')
+        # From 4.3 on RabbitMQ counts apart how often a message was taken, and how often it came back rejected
+        # or from who is gone: one that has the first count only was given back, and nobody ended with it.
+        given_back = 0 if 'x-acquired-count' in message.headers else None
+        came_back = message.headers.get('x-delivery-count', given_back)
         # A quorum queue goes on counting by itself. So the first time, a mere stop as a rule, the message may
         # keep its place; it is counted together with the second.
         if message.suspicions or self._last == 1 or not self._counts or not isinstance(came_back, int):

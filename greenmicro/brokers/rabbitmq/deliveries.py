@@ -72,6 +72,7 @@ class Deliveries:
         # Handed to the writer: when, and the message's key.
         self._written: deque[tuple[float, Hashable]] = deque(maxlen=max(prefetch, UNSAVED_MOST))
         limit = max(DOUBTS_PER_PREFETCH * prefetch, UNSAVED_MOST)
+        self._written_at = float('-inf')
         self._doubts = Doubts(limit, clock)
         self._dropped = Dropped(limit, clock)
 
@@ -184,6 +185,10 @@ class Deliveries:
         """How many deliveries of the present channel are unsettled."""
         return len(self._unsettled)
 
+    def since_written_s(self) -> float:
+        """Say for how many seconds no settlement was handed to the writer; 0 while one waits for it."""
+        return 0.0 if self._acks.pending else self._clock() - self._written_at
+
     def _close(self, message: Message) -> bool:
         """Take a message off the present channel's unsettled ones; False if it is none of them."""
         tag = message.delivery.tag
@@ -213,7 +218,7 @@ class Deliveries:
             self._write_from(self._take_acks)
 
     def _take_acks(self) -> bytes:
-        now = self._clock()
+        now = self._written_at = self._clock()
         for message in self._unwritten:
             if message.message_id is not None:
                 self._written.append((now, _key(message)))

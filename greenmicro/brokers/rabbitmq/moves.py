@@ -53,8 +53,9 @@ class Moves:
         Args:
             message: The message.
             publication: Its form at the end of its queue.
-            refused: What is done with it where its queue is full; else it is handed on, to be run unmoved.
-                It must not be tried again and again: it holds the place of one that would make room.
+            refused: What is done with it where its queue is full, or the broker takes nothing for now; else
+                it is handed on, to be run unmoved. It must not be tried again and again: it holds the place
+                of one that would make room.
         """
         if not self._deliveries.holds(message):
             return

@@ -78,6 +78,11 @@ class Publisher(ChannelOwner):
         """The present connection, for errands on channels of their own; None if it cannot be used now."""
         return None if self._link.blocked else self._link.connection
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker accepts no messages for now, for want of memory or disk."""
+        return self._link.blocked
+
     def start(self) -> None:
         """Begin to connect; returns at once."""
         self._link.start()

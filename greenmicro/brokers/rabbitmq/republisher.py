@@ -65,11 +65,15 @@ class Republisher:
             message: What is moved.
             publication: Its new form, to a queue through the default exchange.
             deliveries: Where it is acked, or given back once the publisher is closed.
-            refused: Gets the message, unmoved, if the queue refuses its new form; else it is tried again.
+            refused: Gets the message, unmoved, if the queue refuses its new form, or the broker takes nothing
+                for now; else it is tried again.
 
         Returns:
-            The greenlet that does it; None if it is let be.
+            The greenlet that does it; None if it is let be, or refused at once.
         """
+        if refused is not None and self._publisher.blocked:
+            refused(message)
+            return None
         # From now on it is being worked on: were it dropped with its channel, it would go on from both.
         if not deliveries.begin(message):
             return None
@@ -100,7 +104,8 @@ class Republisher:
                 deliveries.give_back(message)
                 break
             except PublishError as error:
-                if refused is not None and isinstance(error, RefusedError):
+                # An alarm may end only by what is consumed; what waited for it here would take all the room.
+                if refused is not None and (isinstance(error, RefusedError) or self._publisher.blocked):
                     refused(message)
                     break
                 self._staying[queue] += not stays

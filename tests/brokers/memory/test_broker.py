@@ -309,6 +309,6 @@ print('ended')
 def test_idle_service_is_no_deadlock() -> None:
     """A service that only waits for its stop is not ended by gevent as one that waits for ever."""
     done = subprocess.run(
-        [sys.executable, '-c', IDLE_SERVICE], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, '-c', IDLE_SERVICE], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stdout) == (0, 'ended\n'), done.stderr

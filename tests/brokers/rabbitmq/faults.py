@@ -8,21 +8,22 @@ from greenmicro.brokers.rabbitmq.broker import RabbitBroker
 from greenmicro.errors import PublishError
 from tests.brokers.sides import event
 from tests.support.erlang import binary
+from tests.support.patience import PATIENCE_S
 from tests.support.rabbitmq import Node
 
 CLOSE = """
 Named = fun(Pid) ->
-    case rabbit_networking:connection_info(Pid, [client_properties]) of
+    case (catch rabbit_networking:connection_info(Pid, [client_properties])) of
         [{{client_properties, Given}}] when is_list(Given) ->
             case lists:keyfind(<<"connection_name">>, 1, Given) of
                 {{_, _, Name}} -> binary:match(Name, {name}) =/= nomatch;
                 false -> false
             end;
-        _ -> false  % it is only just being opened
+        _ -> false  % it is only just being opened, or has just been closed
     end
 end,
 Found = [Pid || Pid <- rabbit_networking:connections(), Named(Pid)],
-[rabbit_networking:close_connection(Pid, "the test says so") || Pid <- Found],
+[(catch rabbit_networking:close_connection(Pid, "the test says so")) || Pid <- Found],
 length(Found).
 """
 
@@ -55,7 +56,7 @@ class alarm:  # noqa: N801  # reads as a function
 
 def publish_until_blocked(broker: RabbitBroker) -> None:
     """The broker tells a connection of an alarm when something is published on it."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while not broker._publisher._link.blocked:
         assert time.monotonic() < deadline, 'the broker does not block'
         with gevent.Timeout(0.05, False):  # type: ignore[arg-type]

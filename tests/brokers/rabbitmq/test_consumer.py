@@ -17,11 +17,19 @@ from gevent.event import Event
 from greenmicro.amqp.topology import Queue, Subscription, queue_of_type
 from greenmicro.brokers.rabbitmq import consumer as consumer_module
 from greenmicro.messages import ATTEMPT_HEADER, Message
-from tests.brokers.rabbitmq.faults import close_connections
+from tests.brokers.rabbitmq.faults import alarm, close_connections
 from tests.brokers.sides import EVENTS, Inbox, Listen, NewSide, event
 from tests.support.amqp_client import Client
 from tests.support.erlang import binary
+from tests.support.patience import PATIENCE_S
 from tests.support.rabbitmq import Node
+
+#: Holds up the log of quorum queues, in the broker, for 0.2 s; returns when that has begun.
+COMMIT_NOTHING = """
+Me = self(),
+spawn(fun() -> sys:suspend(ra_log_wal), Me ! begun, timer:sleep(200), sys:resume(ra_log_wal) end),
+receive begun -> ok end.
+"""
 
 
 @pytest.fixture
@@ -30,7 +38,7 @@ def uri(amqp_uri: str) -> str:
     return amqp_uri
 
 
-def wait(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+def wait(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
     """Let the hub run until something holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -183,32 +191,62 @@ def test_acks_right_before_close_arrive(
     assert rabbitmq.queues(vhost)['q'] == (0, 0, 0)
 
 
-@pytest.mark.parametrize('queue_type', ['classic', 'quorum'])
-def test_the_brokers_ack_timeout_ends_one_channel_only(
-    rabbitmq: Node, amqp_client: Client, new_side: NewSide, vhost: str, queue_type: str
+def test_many_single_acks_right_before_close_arrive(
+    amqp_client: Client, listen: Listen, rabbitmq: Node, vhost: str
 ) -> None:
-    """The message that took too long settles its redelivery; the other consumer notices nothing."""
+    """A quorum queue stows acks away while its commits take long: they are waited for."""
+    inbox = listen(queue_of_type('q', 'quorum'), prefetch=200)
+    amqp_client.publish_many(EVENTS.name, 'order', range(200))
+    _, *acked = inbox.take(200)
+    rabbitmq.eval(COMMIT_NOTHING)
+    inbox.side.stop()
+    rabbitmq.eval(COMMIT_NOTHING)
+    inbox.ack(*acked)
+    inbox.side.close()
+    wait(lambda: rabbitmq.queues(vhost)['q'].unacked == 0)
+    assert rabbitmq.queues(vhost)['q'] == (1, 0, 0)
+
+
+def test_the_brokers_ack_timeout_ends_one_channel_only(
+    rabbitmq: Node, amqp_client: Client, new_side: NewSide, vhost: str
+) -> None:
+    """The message that took too long settles its redelivery; the other consumers notice nothing.
+
+    From RabbitMQ 4.3 on a classic queue knows no such time-out, and a quorum queue cancels the consumer,
+    where older ones close the channel.
+    """
     rabbitmq.eval(
         'application:set_env(rabbit, consumer_timeout, 200), '
         'application:set_env(rabbit, channel_tick_interval, 100).'
     )
+    types = 'classic', 'quorum'
+    timed_out = {'quorum'} if rabbitmq.version >= (4, 3) else {*types}
+    lost: set[str] = set()
+
+    def all_lost() -> bool:
+        lost.update(name for name in ready if not ready[name].is_set())
+        return lost >= timed_out
+
     try:
         side = new_side()
-        slow, other = side.subscribe(queue_of_type('slow', queue_type)), side.subscribe('other')
+        inboxes = {kind: side.subscribe(queue_of_type(kind, kind)) for kind in types}
+        inboxes['other'] = side.subscribe('other')
         side.start_ready()
-        amqp_client.publish('', 'slow', 1, message_id='m')
-        message = slow.next()
-        ready: Event = slow.consumer.ready  # type: ignore[attr-defined]
-        wait(lambda: not ready.is_set())
-        assert other.consumer.ready.is_set()  # type: ignore[attr-defined]
+        ready: dict[str, Event] = {name: one.consumer.ready for name, one in inboxes.items()}  # type: ignore[attr-defined]
+        for kind in types:
+            amqp_client.publish('', kind, 1, message_id='m')
+        messages = {kind: inboxes[kind].next() for kind in types}
+        wait(all_lost)
+        assert lost == timed_out
     finally:
         rabbitmq.eval(
             'application:set_env(rabbit, consumer_timeout, 1800000), '
             'application:set_env(rabbit, channel_tick_interval, 60000).'
         )
-    slow.ack(message)
-    wait(lambda: rabbitmq.queues(vhost)['slow'][:2] == (0, 0), 20)
-    assert len(slow) == 0
+    for kind, message in messages.items():
+        inboxes[kind].ack(message)
+    wait(lambda: all(rabbitmq.queues(vhost)[kind][:2] == (0, 0) for kind in types))
+    assert not any(len(inbox) for inbox in inboxes.values())
 
 
 def test_what_cannot_be_written_is_dead_lettered_all_the_same(
@@ -257,7 +295,10 @@ def test_dead_letters_while_connections_are_lost(
 def test_given_back_again_it_goes_to_the_end_of_its_queue(
     rabbitmq: Node, amqp_client: Client, new_side: NewSide, vhost: str
 ) -> None:
-    """At a delivery limit of 3, a message given back 20 times is still there, as it was published."""
+    """At a delivery limit of 3, a message given back 20 times is still there, as it was published.
+
+    RabbitMQ counts the first of it, until 4.3, and we do not let it come to a second.
+    """
     queue = Queue('q', arguments={'x-queue-type': 'quorum', 'x-delivery-limit': 3})
     side = new_side()
     inbox = side.subscribe(queue, prefetch=1)
@@ -270,7 +311,7 @@ def test_given_back_again_it_goes_to_the_end_of_its_queue(
         inbox.give_back(message)
     message = inbox.next()
     inbox.ack(message)
-    assert most == 1
+    assert most == (0 if rabbitmq.version >= (4, 3) else 1)
     assert (message.exchange, message.routing_key, message.message_id) == (EVENTS.name, 'order', 'm')
     assert message.headers['x-mine'] == 1
     assert message.attempt == 1
@@ -359,7 +400,7 @@ def test_stop_while_the_connection_is_away(amqp_client: Client, listen: Listen, 
     began = time.monotonic()
     inbox.side.stop()
     inbox.side.close()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     amqp_client.wait_for_counts('q', ready=1, consumers=0)
 
 
@@ -373,7 +414,7 @@ def test_stop_while_the_queue_is_being_declared(amqp_client: Client, new_side: N
         began = time.monotonic()
         side.stop()
         side.close()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
     amqp_client.declare_queue('q')
     amqp_client.wait_for_counts('q', consumers=0)
 
@@ -444,3 +485,22 @@ def test_a_full_queue_does_not_stop_who_would_empty_it(
         inbox.ack(message)
     assert got == {b'%d' % number for number in range(8)}
     wait(lambda: rabbitmq.queues(vhost)['q'][:2] == (0, 0))
+
+
+def test_a_resource_alarm_does_not_stop_who_would_end_it(
+    rabbitmq: Node, amqp_client: Client, new_side: NewSide
+) -> None:
+    """What another process left behind cannot be moved meanwhile: it is run where it is."""
+    side = new_side(CONFIRM_TIMEOUT_S=0.2)
+    inbox = side.subscribe('q', prefetch=3)
+    amqp_client.declare_queue('q')
+    for number in range(8):
+        amqp_client.publish('', 'q', number)
+    with Client(amqp_client.uri) as other:
+        other.take('q', 5, ack=False)
+    with alarm(rabbitmq):
+        side.start_ready()
+        got = set()
+        while len(got) < 8:
+            got.update(inbox.take_acked(1))
+    assert got == {b'%d' % number for number in range(8)}

@@ -62,6 +62,13 @@ def test_a_quorum_queue_counts_the_first_time_itself(came_back: int, suspicions:
     assert verdict.suspicions == suspicions
 
 
+@pytest.mark.parametrize(('came_back', 'suspicions'), [({}, 0), ({'x-delivery-count': 2}, 2)])
+def test_what_was_merely_given_back_is_no_suspect(came_back: dict[str, int], suspicions: int) -> None:
+    """RabbitMQ 4.3 counts apart how often a message was taken, and how often its consumer was gone."""
+    verdict = Held(quorum=True).judge(True, **{'x-acquired-count': 3, **came_back})
+    assert verdict.suspicions == suspicions
+
+
 @pytest.mark.parametrize('count', [-1, 0, 1, 2, 'many'])
 def test_the_count_of_another_queue_is_not_heeded(count: object) -> None:
     """A classic queue never changes it: who heeded it would run a killer for ever."""

@@ -69,6 +69,22 @@ def test_what_has_not_started_is_dropped_with_its_channel() -> None:
     assert deliveries.unsettled == 1
 
 
+def test_it_is_known_how_long_ago_a_settlement_was_written() -> None:
+    """Not at all so far; 0 while one waits for the writer; then by the clock."""
+    now = [100.0]
+    deliveries, writer = Deliveries(PREFETCH, lambda: now[0]), Writer()
+    deliveries.open(1, writer.ask)
+    assert deliveries.since_written_s() == float('inf')
+    message = arrive(deliveries, 1)
+    deliveries.take_in(message)
+    deliveries.ack(message)
+    now[0] = 105.0
+    assert deliveries.since_written_s() == 0.0
+    writer.write()
+    now[0] = 106.0
+    assert deliveries.since_written_s() == 1.0
+
+
 def test_what_is_dropped_is_marked() -> None:
     """So that it need not wait for a worker; what has started, and what comes anew, is not."""
     deliveries, _ = opened()

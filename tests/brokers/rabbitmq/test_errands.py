@@ -14,6 +14,7 @@ from greenmicro.errors import BrokerError, UnavailableError
 from tests.brokers.rabbitmq.faults import close_connections
 from tests.brokers.sides import Side, to_queue
 from tests.support.amqp_client import Client
+from tests.support.patience import PATIENCE_S
 from tests.support.rabbitmq import Node
 
 
@@ -65,5 +66,5 @@ def test_a_connection_that_is_lost_meanwhile(broker: RabbitBroker, rabbitmq: Nod
         assert close_connections(rabbitmq, 'publish')
         channel.queue_declare('q')
 
-    with gevent.Timeout(10), pytest.raises(UnavailableError, match='lost meanwhile'):
+    with gevent.Timeout(PATIENCE_S), pytest.raises(UnavailableError, match='lost meanwhile'):
         run_errand(connection_of(broker), lose)

@@ -12,6 +12,7 @@ from greenmicro.brokers.rabbitmq.frames import HEARTBEAT_FRAME
 from greenmicro.brokers.rabbitmq.heartbeats import HEARTBEATS, Heartbeats, Pulse
 from tests.brokers.sides import Inbox, Side, event, to_queue
 from tests.support.certificates import Authority
+from tests.support.patience import PATIENCE_S
 from tests.support.ports import free_port
 from tests.support.rabbitmq import Node
 
@@ -69,7 +70,7 @@ def test_it_beats_for_an_interval_at_least() -> None:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline
         gevent.sleep(0.01)
@@ -171,7 +172,7 @@ def test_a_hub_that_is_blocked_beyond_the_limit_loses_them(
     inbox.next()
     burn(BLOCKED_S + 1)
     wait_until(lambda: len([line for line in caplog.messages if 'lost' in line]) == 2)
-    assert inbox.side.broker.wait_ready(5)
+    assert inbox.side.broker.wait_ready(PATIENCE_S)
 
 
 def test_no_pulse_stays_behind(consume: Callable[..., Inbox], amqp_uri: str) -> None:

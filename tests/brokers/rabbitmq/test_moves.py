@@ -10,6 +10,7 @@ from gevent.event import Event
 
 from greenmicro.brokers.rabbitmq.moves import Moves
 from greenmicro.messages import Message, Publication
+from tests.support.patience import PATIENCE_S
 
 COPY = Publication('', 'queue', b'')
 
@@ -76,7 +77,7 @@ def test_a_copy_waits_until_its_original_is_gone(broker: Broker, moves: Moves) -
     gevent.idle()
     assert (broker.received, broker.asked) == ([], 1)
     broker.answer.set()
-    moves.wait(5)
+    moves.wait(PATIENCE_S)
     assert broker.received == [b'copy']
 
 
@@ -88,7 +89,7 @@ def test_a_copy_that_comes_after_the_ack_waits_for_the_broker(broker: Broker, mo
     moves.receive(Message(b'copy'))
     assert broker.received == []
     broker.answer.set()
-    moves.wait(5)
+    moves.wait(PATIENCE_S)
     moves.receive(Message(b'other'))
     assert (broker.received, broker.asked) == ([b'copy', b'other'], 1)
 
@@ -105,7 +106,7 @@ def test_what_comes_meanwhile_waits_for_an_answer_of_its_own(broker: Broker, mov
     gevent.idle()
     assert broker.received == [b'first']
     broker.confirms[b'b'].set()
-    moves.wait(5)
+    moves.wait(PATIENCE_S)
     assert (broker.received, broker.asked) == ([b'first', b'second'], 2)
 
 
@@ -116,7 +117,7 @@ def test_a_lost_channel_holds_nothing_up(broker: Broker, moves: Moves) -> None:
     broker.confirms[b'a'].set()
     broker.error = OSError('lost')
     broker.answer.set()
-    moves.wait(5)
+    moves.wait(PATIENCE_S)
     assert broker.received == [b'copy']
 
 

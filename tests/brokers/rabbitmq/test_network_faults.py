@@ -15,6 +15,7 @@ from greenmicro.errors import UnconfirmedError
 from greenmicro.messages import Message
 from tests.brokers.sides import EVENTS, Inbox, Side, event
 from tests.support.amqp_client import Client
+from tests.support.patience import PATIENCE_S
 from tests.support.proxy import Proxy
 from tests.support.rabbitmq import Node
 
@@ -47,7 +48,7 @@ class Work:
             self.inbox.ack(message)
 
     def wait_finished(self, count: int) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while len(self.finished) < count:
             assert time.monotonic() < deadline, f'{len(self.finished)} of {count}'
             gevent.sleep(0.005)
@@ -152,7 +153,7 @@ def test_a_connection_that_is_slow(
     assert not caplog.messages
 
 
-def wait_lost(caplog: pytest.LogCaptureFixture, name: str, timeout_s: float = 5.0) -> None:
+def wait_lost(caplog: pytest.LogCaptureFixture, name: str, timeout_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not any(f'{name} connection: lost' in message for message in caplog.messages):
         assert time.monotonic() < deadline, 'it was not noticed'
@@ -193,7 +194,7 @@ def test_a_peer_that_stops_reading(
         turns += 1
         gevent.sleep(0.005)
     publishing.get()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5  # and not when the silence is noticed
     assert turns > 10
     began = time.monotonic()
     side.broker.close(0.5)

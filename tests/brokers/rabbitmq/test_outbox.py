@@ -13,6 +13,7 @@ from gevent.event import AsyncResult
 from greenmicro.brokers.rabbitmq.frames import BODY, HEARTBEAT, HEARTBEAT_FRAME, pack_frame
 from greenmicro.brokers.rabbitmq.outbox import Outbox
 from greenmicro.brokers.rabbitmq.transport import BufferedFrames, TCPTransport
+from tests.support.patience import PATIENCE_S
 
 
 class End:
@@ -64,7 +65,7 @@ def test_a_lost_connection_is_told_once(end: End) -> None:
     """The writer ends, and says why."""
     end.peer.close()
     end.outbox.write(b'x' * 1_000_000)
-    assert isinstance(end.lost.get(timeout=5), OSError)
+    assert isinstance(end.lost.get(timeout=PATIENCE_S), OSError)
 
 
 def test_nothing_is_written_after_close(end: End) -> None:
@@ -78,7 +79,7 @@ def test_nothing_is_written_after_close(end: End) -> None:
 
 def wait_without_the_hub(condition: Callable[[], bool]) -> None:
     sleep = monkey.get_original('time', 'sleep')
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline
         sleep(0.001)
@@ -136,7 +137,7 @@ def test_a_close_in_the_middle_of_a_write_does_not_wait_for_it(end: End) -> None
     end.outbox.close(TimeoutError('silent'))
     end.outbox.write_now(HEARTBEAT_FRAME)
     end.sock.close()
-    assert isinstance(end.lost.get(timeout=5), OSError)
+    assert isinstance(end.lost.get(timeout=PATIENCE_S), OSError)
 
 
 def test_a_thread_and_the_writer_share_the_socket(end: End) -> None:
@@ -166,7 +167,7 @@ def test_a_thread_and_the_writer_share_the_socket(end: End) -> None:
     for frame in frames:
         end.outbox.write(frame)
         gevent.sleep(0)
-    reading.join(20)
+    reading.join(PATIENCE_S)
     done.append('written')
     wait_without_the_hub(lambda: 'beat' in done)
     assert seen == frames

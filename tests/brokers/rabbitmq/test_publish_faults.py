@@ -15,6 +15,7 @@ from greenmicro.messages import Publication
 from tests.brokers.rabbitmq.faults import ALARMS, alarm, publish_until_blocked
 from tests.brokers.sides import EVENTS, Side, event, to_queue
 from tests.support.amqp_client import Client
+from tests.support.patience import PATIENCE_S
 from tests.support.proxy import Proxy
 from tests.support.rabbitmq import Node
 
@@ -73,12 +74,14 @@ def test_an_alarm(kind: str, new_side: Callable[..., Side], amqp_client: Client,
         began = time.monotonic()
         with pytest.raises(BlockedError, match='alarm'):
             broker.publish(to_queue('q', message_id='second'))
-        assert 0.3 <= time.monotonic() - began < 1.0
+        assert 0.3 <= time.monotonic() - began < 5
         assert inbox.take_acked(20) == [b'%d' % number for number in range(20)]
-        waiting = gevent.spawn(broker.publish, to_queue('q', message_id='third')._replace(timeout_s=30))
+        waiting = gevent.spawn(
+            broker.publish, to_queue('q', message_id='third')._replace(timeout_s=PATIENCE_S)
+        )
         gevent.idle()
     ended = time.monotonic()
-    waiting.get(timeout=10)
+    waiting.get(timeout=PATIENCE_S)
     assert time.monotonic() - ended < 1.0
     assert ids_in(amqp_client, 'q') == {'third': 1}
 
@@ -103,7 +106,7 @@ def test_an_alarm_that_comes_while_messages_are_in_flight(
         while 'confirmed' not in results.values():
             gevent.sleep(0.001)
         with alarm(rabbitmq):
-            assert len(gevent.joinall(publishing, timeout=10, raise_error=True)) == 50
+            assert len(gevent.joinall(publishing, timeout=PATIENCE_S, raise_error=True)) == 50
     finally:
         gevent.killall(publishing)
     assert outcome(broker, to_queue('q', message_id='after')) == 'confirmed'
@@ -121,13 +124,13 @@ def test_an_alarm_while_more_is_in_flight_than_sockets_hold(
 ) -> None:
     """A broker that reads nothing for longer than its silence would be borne: all is confirmed after it."""
     amqp_client.declare_queue('q')
-    broker = publisher(new_side(CONFIRM_TIMEOUT_S=30, HEARTBEAT_S=1))
+    broker = publisher(new_side(CONFIRM_TIMEOUT_S=PATIENCE_S, HEARTBEAT_S=1))
     publications = [to_queue('q', bytes(100_000), message_id=str(number)) for number in range(200)]
     with alarm(rabbitmq):
         publishing = gevent.spawn(outcomes, broker, publications)
         gevent.sleep(4)
         assert not publishing.ready()
-    assert publishing.get(timeout=20) == ['confirmed'] * 200
+    assert publishing.get(timeout=PATIENCE_S) == ['confirmed'] * 200
     assert not [message for message in caplog.messages if 'lost' in message]
     assert ids_in(amqp_client, 'q') == Counter(str(number) for number in range(200))
 
@@ -166,7 +169,7 @@ def test_late_confirms(new_side: Callable[..., Side], uri: str, proxy: Proxy, am
         assert set(outcomes(broker, late)) == {'UnconfirmedError'}
         # The answers to those come in among the answers to these.
         proxy.set()
-        on_time = [one._replace(timeout_s=20) for one in mixed()]
+        on_time = [one._replace(timeout_s=PATIENCE_S) for one in mixed()]
         assert outcomes(broker, on_time) == [
             'confirmed' if one.routing_key == 'q' else 'UnroutableError' for one in on_time
         ]
@@ -181,7 +184,7 @@ def test_a_message_that_closes_the_channel_among_many(
 ) -> None:
     """It alone is refused, the others arrive; those of its group at most three times."""
     amqp_client.declare_queue('q')
-    broker = publisher(new_side(CONFIRM_TIMEOUT_S=30))
+    broker = publisher(new_side(CONFIRM_TIMEOUT_S=PATIENCE_S))
     publications = [to_queue('q', message_id=str(number)) for number in range(2_000)]
     publications[1_000] = to_queue('q', message_id='bad', expiration='soon')
     assert Counter(outcomes(broker, publications)) == {'confirmed': 1_999, 'RefusedError': 1}
@@ -225,7 +228,7 @@ def test_a_broker_that_does_not_answer(uri: str, proxy: Proxy) -> None:
         proxy.set(up={'mode': 'blackhole'})
         began = time.monotonic()
         assert outcomes(broker, [event(mandatory=False)] * 200) == ['UnconfirmedError'] * 200
-        assert 0.3 <= time.monotonic() - began < 2
+        assert 0.3 <= time.monotonic() - began < 5  # one after the other: 60 s
     finally:
         proxy.set(now='rst')
         side.close()

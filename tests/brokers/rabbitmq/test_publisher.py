@@ -21,6 +21,7 @@ from greenmicro.errors import (
 from tests.brokers.rabbitmq.faults import alarm, close_connections, publish_until_blocked
 from tests.brokers.sides import EVENTS, Side, event, to_queue
 from tests.support.amqp_client import Client
+from tests.support.patience import PATIENCE_S
 from tests.support.rabbitmq import Node
 
 Publisher = Callable[..., RabbitBroker]
@@ -132,7 +133,7 @@ def test_a_queue_is_not_declared_during_an_alarm(
     broker = publisher()
     with alarm(rabbitmq):
         publish_until_blocked(broker)
-        with gevent.Timeout(10), pytest.raises(BlockedError, match='alarm'):
+        with gevent.Timeout(PATIENCE_S), pytest.raises(BlockedError, match='alarm'):
             broker._publisher.declare_queue('q')
     broker.publish(event(mandatory=False))
     broker._publisher.declare_queue('q')
@@ -252,7 +253,7 @@ def test_close_lets_what_is_in_flight_land(publisher: Publisher, amqp_client: Cl
     broker = publisher()
     flights = [gevent.spawn(broker.publish, to_queue('q')) for _ in range(50)]
     gevent.idle()
-    broker.close(5)
+    broker.close(PATIENCE_S)
     gevent.joinall(flights, raise_error=True)
     with pytest.raises(StoppingError):
         broker.publish(to_queue('q'))
@@ -260,15 +261,15 @@ def test_close_lets_what_is_in_flight_land(publisher: Publisher, amqp_client: Cl
 
 def test_close_ends_all_waiting(publisher: Publisher, rabbitmq: Node) -> None:
     """Under an alarm nothing lands: close keeps its time, and each publish is told the truth."""
-    broker = publisher(CONFIRM_TIMEOUT_S=30)
+    broker = publisher(CONFIRM_TIMEOUT_S=PATIENCE_S)
     with alarm(rabbitmq):
         publish_until_blocked(broker)
         waiting = gevent.spawn(outcome, lambda: broker.publish(event(mandatory=False)))
         gevent.idle()
         began = time.monotonic()
         broker.close(0.5)
-        assert time.monotonic() - began < 2
-        assert waiting.get(timeout=1) == 'StoppingError'
+        assert time.monotonic() - began < 5
+        assert waiting.get(timeout=PATIENCE_S) == 'StoppingError'
 
 
 def test_an_exchange_that_differs_is_fatal(new_side: Callable[..., Side], amqp_client: Client) -> None:
@@ -277,7 +278,7 @@ def test_an_exchange_that_differs_is_fatal(new_side: Callable[..., Side], amqp_c
     side = new_side()
     side.broker.declare(Exchange('differs'))
     side.start()
-    assert "'type'" in str(side.fatal.get(timeout=5))
+    assert "'type'" in str(side.fatal.get(timeout=PATIENCE_S))
 
 
 def test_one_line_in_the_log_for_each_change(
@@ -289,7 +290,7 @@ def test_one_line_in_the_log_for_each_change(
     close_connections(rabbitmq, 'publish')
     while not any('lost' in message for message in caplog.messages):
         gevent.sleep(0.001)
-    assert broker.wait_ready(5)
+    assert broker.wait_ready(PATIENCE_S)
     lines = [
         message.split(' (')[0] for message in caplog.messages if message.startswith('publish connection')
     ]

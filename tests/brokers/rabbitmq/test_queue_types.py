@@ -8,6 +8,7 @@ from greenmicro.amqp.topology import queue_of_type
 from tests.brokers.sides import NewSide
 from tests.support.amqp_client import Client
 from tests.support.erlang import binary
+from tests.support.patience import PATIENCE_S
 from tests.support.rabbitmq import Node
 
 TYPES = ('classic', 'quorum')
@@ -58,6 +59,6 @@ def test_another_type_at_start_is_fatal(queue_type: str, new_side: NewSide, amqp
     side = new_side()
     side.subscribe(queue_of_type('mine', queue_type))
     side.start()
-    error = str(side.fatal.get(timeout=10))
+    error = str(side.fatal.get(timeout=PATIENCE_S))
     for told in ("queue 'mine'", "'x-queue-type'", f"'{queue_type}'", f"'{other}'"):
         assert told in error

@@ -101,7 +101,7 @@ def test_all_are_woken_when_there_is_nothing_to_wait_for(window: Window) -> None
     waiting = [gevent.spawn(window.wait, 10, 0) for _ in range(5)]
     gevent.idle()
     window.let_all_in()
-    gevent.joinall(waiting, timeout=1)
+    gevent.joinall(waiting, timeout=10)
     assert [greenlet.value for greenlet in waiting] == [True] * 5
 
 

@@ -1,5 +1,6 @@
 """Framework: all that the harness knows of a framework under test."""
 
+import signal
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ class Framework(ABC):
         errors: the classes of what a publish raises, each with the harness's word for it: `refused` by the
             broker, `unknown` as no confirm came in time, `blocked` as the broker took nothing in time,
             `unroutable`, `unsendable` as AMQP cannot carry it.
+        tally: the signal at which a service writes how many greenlets live in it to the file `greenlets` in
+            its folder, put there whole; None for those that do not.
     """
 
     name: ClassVar[str]
@@ -30,6 +33,7 @@ class Framework(ABC):
     queue_types: ClassVar[tuple[str, ...]]
     ready: ClassVar[str]
     errors: ClassVar[dict[str, str]]
+    tally: ClassVar[signal.Signals | None] = None
 
     @abstractmethod
     def write(self, folder: Path, uri: str, mode: str, queue_type: str, service: Service) -> None:

@@ -13,7 +13,7 @@ DYING_TOP = """\
 import ctypes
 import signal
 
-KINDS = {
+DIES = {
     'segfault': lambda: ctypes.string_at(0),
     'exit 0': lambda: os._exit(0),
     'exit 1': lambda: os._exit(1),
@@ -21,7 +21,7 @@ KINDS = {
     'killed': lambda: os.kill(os.getpid(), signal.SIGKILL),
 }
 """
-DYING = "if 'kind' in payload:\n    KINDS[payload['kind']]()\ntime.sleep(0.002)"
+DYING = "if 'kind' in payload:\n    DIES[payload['kind']]()\ntime.sleep(0.002)"
 DEATHS = ('segfault', 'exit 0', 'exit 1', 'abort', 'killed')
 #: A message is given up at this death.
 MOST_DEATHS = 3
@@ -67,9 +67,9 @@ def dying_children(scene: Scene) -> None:
     """A child that dies is replaced at once; its message is tried again, and given up in the end."""
     scene.start()
     for kind in DEATHS:
-        scene.publisher.send(10)
+        scene.some(10, len(DEATHS) + 1)
         scene.fail_for('lost', *scene.publisher.send(1, kind=kind))
-    scene.publisher.send(10)
+    scene.some(10, len(DEATHS) + 1)
     scene.settle()
     scene.check('no other message was started twice', scene.once())
     deaths = [count for name, count in scene.ledger.of('S').items() if name in scene.meant_to_fail]
@@ -80,9 +80,9 @@ def dying_process(scene: Scene) -> None:
     """The whole service dies of a message, until whoever starts it again is rid of it."""
     scene.start()
     scene.fail_for('lost', *scene.publisher.send(1, kind='segfault'))
-    scene.publisher.send(20)
+    scene.some(20)
     deaths = 0
-    while scene.dead() < 1 and deaths < 5 * MOST_DEATHS:
+    while scene.broker.dead() < 1 and deaths < 5 * MOST_DEATHS:
         if not scene.program.running:
             deaths += 1
             scene.check('the exit code says so', scene.wait_end() != 0)
@@ -96,9 +96,9 @@ def greedy(scene: Scene) -> None:
     """A child at its limit of memory fails one message."""
     scene.start()
     for _ in range(3):
-        scene.publisher.send(10)
+        scene.some(10, 4)
         scene.fail_for('', *scene.publisher.send(1, greedy=True))
-    scene.publisher.send(10)
+    scene.some(10, 4)
 
 
 def endless(scene: Scene) -> None:
@@ -108,14 +108,14 @@ def endless(scene: Scene) -> None:
         names = scene.publisher.send(1, kind=kind)
         scene.fail_for('time', *names)
         scene.until('it has begun', lambda names=names: set(names) <= set(scene.ledger.of('S')))  # type: ignore[misc]
-        scene.until('it is dead', lambda: scene.dead() == len(scene.meant_to_fail), LIMIT_S + 2)
-        scene.publisher.send(5)
+        scene.until('it is dead', lambda: scene.broker.dead() == len(scene.meant_to_fail), LIMIT_S + 2)
+        scene.wait_finished(scene.some(5, 3))
 
 
 def not_importable(scene: Scene) -> None:
     """A target's module that breaks later breaks only new children, which are not started in a spin."""
     scene.start()
-    scene.wait_finished(scene.publisher.send(5))
+    scene.wait_finished(scene.some(5, 2))
     broken, spawns = scene.folder / 'broken', scene.folder / 'spawns'
     broken.touch()
     before = len(spawns.read_text().split())
@@ -127,7 +127,7 @@ def not_importable(scene: Scene) -> None:
     scene.check(f'no spin of starts, found {spawned} in 4 s', spawned <= most)
     scene.check('it tries again', spawned >= 1)
     broken.unlink()
-    scene.publisher.send(20)
+    scene.some(20, 2)
 
 
 ROWS = (

@@ -63,7 +63,7 @@ def impostors(scene: Scene) -> None:
     scene.check(f'only a TLS handshake at the plain port, found {begun}', begun == {TLS_HANDSHAKE})
     right = Front(scene.node, scene.vhost, ours)
     scene.start(uri=right.uri(), within=trusting)
-    scene.publisher.send(20)
+    scene.some(20)
     scene.settle()
     scene.check(f'AMQP inside TLS, found {right.seen}', set(right.seen) == {b'AMQP'})
     scene.finish()

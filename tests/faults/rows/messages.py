@@ -46,9 +46,9 @@ GROWTH = 2 * 64 * 1024**2
 def between(scene: Scene, bad: Bad) -> None:
     """Publish bad messages between good ones."""
     for name, (body, properties, reason) in bad.items():
-        scene.publisher.send(10)
+        scene.some(10, len(bad) + 1)
         scene.fail_for(reason, scene.publisher.raw(body, name, **properties))
-    scene.publisher.send(10)
+    scene.some(10, len(bad) + 1)
 
 
 def refuse(bad: Bad) -> Callable[[Scene], None]:
@@ -66,13 +66,18 @@ def refuse(bad: Bad) -> Callable[[Scene], None]:
 def evaluated(scene: Scene) -> None:
     """Formats whose reading runs code are refused unread."""
     canary = scene.folder / 'canary'
+    refuse(running_code(canary))(scene)
+    scene.check('nothing was executed', not canary.exists())
+
+
+def running_code(canary: Path) -> Bad:
+    """Messages that would make a file, were they read."""
     bad: Bad = {}
     for name, body in (('python-serialize', PICKLE), ('yaml', YAML)):
         filled = body.replace(b'{canary}', str(canary).encode())
         for content_type in (f'application/x-{name}', f'application/{name}'):
             bad[content_type] = (filled, {'content_type': content_type}, 'refused')
-    refuse(bad)(scene)
-    scene.check('nothing was executed', not canary.exists())
+    return bad
 
 
 class Forged(pika.BasicProperties):
@@ -117,29 +122,31 @@ def unreadable_properties(scene: Scene) -> None:
     """Properties that a client library cannot decode end one message, and not the connection."""
     scene.start()
     for name, properties in FORGED.items():
-        scene.publisher.send(10)
+        scene.some(10, len(FORGED) + 1)
         body = json.dumps({'id': name}).encode()
         scene.fail_for('properties', scene.publisher.forged(body, name, properties))
-    scene.publisher.send(10)
+    scene.some(10, len(FORGED) + 1)
+
+
+MANY_HEADERS = {f'h{count}': 'x' * 1000 for count in range(100)}
 
 
 def many_headers(scene: Scene) -> None:
     """100 kB of headers, just below a frame: the message is run as any other."""
     scene.start()
-    for number in range(10):
-        name = f'headers-{number}'
-        headers = {f'h{count}': 'x' * 1000 for count in range(100)}
-        scene.publisher.raw(json.dumps({'id': name}).encode(), name, headers=headers)
-        scene.publisher.send(10)
+    for _ in range(10):
+        name = scene.publisher.fresh('headers-')
+        scene.publisher.raw(json.dumps({'id': name}).encode(), name, headers=MANY_HEADERS)
+        scene.some(10, 10)
 
 
 def large_bodies(scene: Scene) -> None:
     """15 MB in one message, run as any other."""
     scene.start()
-    for number in range(3):
-        name = f'large-{number}'
+    for _ in range(3):
+        name = scene.publisher.fresh('large-')
         scene.publisher.raw(json.dumps({'id': name, 'filler': 'x' * 15_000_000}).encode(), name)
-        scene.publisher.send(10)
+        scene.some(10, 3)
     scene.settle(60)
 
 
@@ -147,18 +154,20 @@ def bombs(scene: Scene) -> None:
     """Small bodies that would become large ones, or take for ever."""
     scene.start()
     before = memory(scene)
-    between(
-        scene,
-        {
-            'gzip': (bomb(), {'headers': {'compression': 'application/x-gzip'}}, ''),
-            'depth': (b'[' * 100_000 + b']' * 100_000, {}, ''),
-            'digits': (b'{"id": ' + b'9' * 1_000_000 + b'}', {}, ''),
-            'not-a-number': (b'{"id": NaN}', {}, ''),
-        },
-    )
+    between(scene, exploding())
     scene.settle()
     grown = memory(scene) - before
     scene.check(f'memory grows by at most {GROWTH}, not {grown}', grown <= GROWTH)
+
+
+def exploding() -> Bad:
+    """What becomes large, or takes long, when it is read."""
+    return {
+        'gzip': (bomb(), {'headers': {'compression': 'application/x-gzip'}}, ''),
+        'depth': (b'[' * 100_000 + b']' * 100_000, {}, ''),
+        'digits': (b'{"id": ' + b'9' * 1_000_000 + b'}', {}, ''),
+        'not-a-number': (b'{"id": NaN}', {}, ''),
+    }
 
 
 @cache
@@ -187,7 +196,7 @@ def poison(scene: Scene) -> None:
     scene.start()
     names = scene.publisher.send(5, poison=True)
     scene.fail_for('target', *names)
-    scene.wait_finished(scene.publisher.send(50))
+    scene.wait_finished(scene.some(50))
     scene.settle()
     tries = {name: count for name, count in scene.ledger.of('S').items() if name in names}
     scene.check(f'three tries each, found {tries}', set(tries.values()) == {3})

@@ -3,7 +3,7 @@
 from tests.faults.judge import Limits
 from tests.faults.row import Row
 from tests.faults.rows.broker import ADD_USER
-from tests.faults.rows.network import AFTER, BEFORE, CLIENT_INTERVALS, PATIENT, SLACK_S
+from tests.faults.rows.network import BEFORE, CLIENT_INTERVALS, PATIENT, SLACK_S
 from tests.faults.scene import Scene
 from tests.support.erlang import binary
 from tests.support.namespaces import Routed
@@ -28,19 +28,23 @@ def cable_cut(scene: Scene) -> None:
         uri = scene.uri.replace('guest:guest@127.0.0.1', f'{user}:{PASSWORD}@{route.address}')
         scene.start(uri=uri, within=route.within())
         scene.publisher.load()
-        scene.publisher.wait_for(BEFORE)
-        route.forward(on=False)
-        limit_s = CLIENT_INTERVALS * scene.service.heartbeat_s + SLACK_S
-        scene.until('a new connection is tried', lambda: bool(tries(scene)), limit_s)
-        seen = tries(scene)
-        limit_s = scene.service.connect_timeout_s + SLACK_S
-        scene.until('the try is given up', lambda: not seen & tries(scene), limit_s)
-        scene.until('another is tried', lambda: bool(tries(scene) - seen), PAUSE_S + SLACK_S)
-        route.forward(on=True)
-        scene.heal()
-        scene.publisher.wait_for(AFTER)
+        for _ in scene.faults(BEFORE):
+            cut(scene, route)
+            scene.heal()
         scene.finish()
         scene.node.eval(LISTEN_NO_MORE.format(**where))
+
+
+def cut(scene: Scene, route: Routed) -> None:
+    """Cut it until the service has noticed and tried twice, and mend it."""
+    route.forward(on=False)
+    limit_s = CLIENT_INTERVALS * scene.service.heartbeat_s + SLACK_S
+    scene.until('a new connection is tried', lambda: bool(tries(scene)), limit_s)
+    seen = tries(scene)
+    limit_s = scene.service.connect_timeout_s + SLACK_S
+    scene.until('the try is given up', lambda: not seen & tries(scene), limit_s)
+    scene.until('another is tried', lambda: bool(tries(scene) - seen), PAUSE_S + SLACK_S)
+    route.forward(on=True)
 
 
 def tries(scene: Scene) -> set[int]:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from tests.faults.judge import Limits
 from tests.faults.row import Row
-from tests.faults.scene import Scene
+from tests.faults.scene import AFTER, Scene
 from tests.faults.service import doing
 
-BEFORE, AFTER = 100, 50
+BEFORE = 100
 SENDING = "time.sleep(0.002)\nsend('out', {'id': payload['id']})"
 #: A confirm may be as late as the loss of the link is noticed.
 PATIENT = doing(SENDING, confirm_timeout_s=15.0)
@@ -17,15 +17,14 @@ SLACK_S = 1.0
 
 
 def under_load(scene: Scene, fault: Callable[[], object], heal: Callable[[], object] | None = None) -> None:
-    """Start, publish, have a fault come and go, publish on."""
+    """Start, publish, have a fault come and go, as often as the tier asks, publish on."""
     scene.start()
     scene.publisher.load()
-    scene.publisher.wait_for(BEFORE)
-    fault()
-    if heal is not None:
-        heal()
-    scene.heal()
-    scene.publisher.wait_for(AFTER)
+    for _ in scene.faults(BEFORE):
+        fault()
+        if heal is not None:
+            heal()
+        scene.heal()
 
 
 def cut(scene: Scene, how: str) -> None:
@@ -44,11 +43,11 @@ def silence(scene: Scene, way: str, mode: str, intervals: float) -> None:
     under_load(scene, fault, scene.proxy.set)
 
 
-def unnoticed(scene: Scene, **state: dict[str, object]) -> None:
-    """A bad link that works: nothing is to be seen of it but slowness."""
+def unnoticed(scene: Scene, pieces: int, **state: dict[str, object]) -> None:
+    """A bad link that works: nothing is to be seen of it but slowness, with which it carries a part of N."""
     scene.start()
     before = scene.proxy.set(**state)
-    scene.wait_finished(scene.publisher.send(60), 60)
+    scene.wait_finished(scene.some(60, pieces), 60)
     scene.check('no reconnect', scene.proxy.accepted() == before)
     scene.proxy.set()
 
@@ -67,20 +66,20 @@ def name_unknown(scene: Scene) -> None:
     hosts.write_text('127.0.0.1 broker.test\n')
     scene.heal()
     scene.wait_ready(program)
-    scene.publisher.send(AFTER)
+    scene.some(AFTER, 2)
     scene.settle()
     hosts.write_text('')
     scene.proxy.set(now='rst')
     scene.hold(2)
     hosts.write_text('127.0.0.1 broker.test\n')
-    scene.publisher.send(AFTER)
+    scene.some(AFTER, 2)
 
 
 def narrow(scene: Scene) -> None:
     """64 kbit/s: slow, but while bytes flow nobody is taken for dead."""
     scene.start()
     before = scene.proxy.set(down={'mode': 'rate', 'bytes_per_second': 8000})
-    scene.wait_finished(scene.publisher.send(8, filler='x' * 10_000), 60)
+    scene.wait_finished(scene.some(8, 200, filler='x' * 10_000), 60)
     scene.check('no reconnect', scene.proxy.accepted() == before)
     scene.proxy.set()
 
@@ -95,7 +94,7 @@ def unreachable(scene: Scene) -> None:
     scene.proxy.set()
     scene.heal()
     scene.wait_ready(program)
-    scene.publisher.send(AFTER)
+    scene.some(AFTER)
 
 
 ROWS = (
@@ -125,7 +124,7 @@ ROWS = (
     Row(
         'N7',
         'delay of 400 to 700 ms',
-        lambda scene: unnoticed(scene, down={'mode': 'delay', 'seconds': 0.4, 'jitter': 0.3}),
+        lambda scene: unnoticed(scene, 10, down={'mode': 'delay', 'seconds': 0.4, 'jitter': 0.3}),
         doing('time.sleep(0.002)', prefetch=20),
         proxied=True,
     ),
@@ -134,7 +133,7 @@ ROWS = (
     Row(
         'N9',
         'writes of 1 to 3 bytes',
-        lambda scene: unnoticed(scene, up={'mode': 'slice'}, down={'mode': 'slice'}),
+        lambda scene: unnoticed(scene, 1, up={'mode': 'slice'}, down={'mode': 'slice'}),
         proxied=True,
     ),
     Row(

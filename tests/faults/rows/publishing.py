@@ -50,7 +50,7 @@ def queue_full(scene: Scene) -> None:
         client.bind(FULL, scene.cell.framework.out_exchange(), FULL)
     scene.start()
     scene.wait_finished(scene.publisher.send(1, full=True))
-    before = scene.channels()
+    before = scene.broker.channels()
     scene.wait_finished(scene.publisher.send(REFUSALS, full=True), 30)
     scene.wait_finished(scene.publisher.send(10))
     with scene.client() as client:
@@ -60,7 +60,7 @@ def queue_full(scene: Scene) -> None:
     scene.check(f'told the truth of each, not {told}', told == ['', *['refused'] * REFUSALS, ''])
     mean_s = sum(outcome.took_s for outcome in scene.outcomes()[1:-1]) / REFUSALS
     scene.check(f'tries with delays before a refusal is told, not {mean_s:.3f} s', mean_s >= LEAST_MEAN_S)
-    scene.check('the same channels', before <= scene.channels())
+    scene.check('the same channels', before <= scene.broker.channels())
     with scene.client() as client:
         client.delete_queue(FULL)
 
@@ -91,14 +91,14 @@ def headers_too_large(scene: Scene) -> None:
     """Headers over a frame would end the connection, so they are not sent."""
     scene.start()
     scene.wait_finished(scene.publisher.send(10))
-    before = scene.channels()
+    before = scene.broker.channels()
     for _ in range(5):
-        scene.publisher.send(10)
+        scene.some(10, 5)
         scene.publisher.send(1, large=True)
     scene.settle()
     told = [outcome.told for outcome in scene.outcomes()]
     scene.check(f'refused unsent, five times, not {told}', told == ['unsendable'] * 5)
-    scene.check('the same channels', before <= scene.channels())
+    scene.check('the same channels', before <= scene.broker.channels())
 
 
 def body_too_large(scene: Scene) -> None:
@@ -121,18 +121,18 @@ def body_too_large(scene: Scene) -> None:
 def sockets_apart(scene: Scene) -> None:
     """No child, however late it was started, has a socket of its parent's to the broker."""
     scene.start()
-    scene.wait_finished(scene.publisher.send(20))
+    scene.wait_finished(scene.some(20, 4))
     scene.settle()
     look(scene)
     replace_children(scene)
-    scene.wait_finished(scene.publisher.send(20))
+    scene.wait_finished(scene.some(20, 4))
     look(scene)
     scene.proxy.set(now='rst')
-    scene.wait_finished(scene.publisher.send(20))
+    scene.wait_finished(scene.some(20, 4))
     replace_children(scene)
-    scene.wait_finished(scene.publisher.send(20))
+    scene.wait_finished(scene.some(20, 4))
     look(scene)
-    scene.check('no frame of one in between those of another', scene.channel_errors() == 0)
+    scene.check('no frame of one in between those of another', scene.broker.channel_errors() == 0)
 
 
 def replace_children(scene: Scene) -> None:

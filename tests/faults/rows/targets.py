@@ -3,6 +3,7 @@
 import time
 
 from tests.faults.row import Row
+from tests.faults.rows.messages import memory
 from tests.faults.rows.network import SENDING
 from tests.faults.rows.topology import cut_inside_targets
 from tests.faults.scene import Scene
@@ -23,7 +24,7 @@ class Unpicklable(Exception):
         raise RuntimeError('no pickle')
 
 
-KINDS = {
+RAISES = {
     'plain': lambda: ValueError('as told'),
     'arguments': lambda: ValueError(lambda: None, sys.stdout),
     'unprintable': Unprintable,
@@ -34,7 +35,7 @@ KINDS = {
     'interrupt': KeyboardInterrupt,
 }
 """
-RAISING = "if 'kind' in payload:\n    raise KINDS[payload['kind']]()"
+RAISING = "if 'kind' in payload:\n    raise RAISES[payload['kind']]()"
 RAISED = ('plain', 'arguments', 'unprintable', 'unpicklable', 'base', 'exit', 'greenlet exit', 'interrupt')
 
 RESULTS = """\
@@ -52,8 +53,8 @@ NOISY = """\
 import sys
 if payload.get('kind') == 'flood':
     for _ in range(payload['lines']):
-        print('x' * 100)
-        print('y' * 100, file=sys.stderr)
+        print('x' * payload['width'])
+        print('y' * payload['width'], file=sys.stderr)
 elif payload.get('kind') == 'reads':
     assert sys.stdin.read() == ''
 elif payload.get('kind') == 'closes':
@@ -77,9 +78,9 @@ def raising(scene: Scene) -> None:
     scene.start()
     family = {scene.program.pid, *scene.program.children()}
     for kind in RAISED:
-        scene.publisher.send(5)
+        scene.some(5, len(RAISED) + 1)
         scene.fail_for('target', *scene.publisher.send(1, kind=kind))
-    scene.publisher.send(5)
+    scene.some(5, len(RAISED) + 1)
     scene.settle()
     scene.check('no process has died', family == {scene.program.pid, *scene.program.children()})
 
@@ -97,24 +98,29 @@ def busy(scene: Scene) -> None:
     before = scene.proxy.accepted()
     seconds = 15 if scene.full else 8
     names = scene.publisher.send(1, busy_s=seconds)
-    scene.publisher.send(20)
+    scene.some(20)
     scene.wait_finished(names, seconds + 15)
     scene.check('the connection is kept', scene.proxy.accepted() == before)
     scene.check('the log names the target', 'tasks.work' in scene.program.output.partition('ready after')[2])
 
 
 def noisy(scene: Scene) -> None:
-    """Floods of output, closed descriptors and reads from an empty input hold nobody up."""
+    """A gigabyte of output, closed descriptors and reads from an empty input hold nobody up."""
     scene.start()
+    before = memory(scene)
+    lines, width = (50_000, 10_000) if scene.full else (20_000, 100)
     for kind in ('flood', 'reads', 'closes'):
-        scene.wait_finished(scene.publisher.send(1, kind=kind, lines=100_000 if scene.full else 20_000), 60)
-        scene.wait_finished(scene.publisher.send(20), 10)
+        names = scene.publisher.send(1, kind=kind, lines=lines, width=width)
+        scene.wait_finished(scene.some(20, 3), 10)
+        scene.wait_finished(names, 300 if scene.full else 60)
+    grown = memory(scene) - before
+    scene.check(f'memory grows by at most {GROWTH}, not {grown}', grown <= GROWTH)
 
 
 def forking(scene: Scene) -> None:
     """Targets fork while other threads hold locks."""
     scene.start()
-    scene.publisher.send(1000 if scene.full else 200)
+    scene.some(1000 if scene.full else 200)
     scene.settle(60)
 
 
@@ -133,6 +139,8 @@ def slow(scene: Scene) -> None:
 
 
 SLOW_S = 1.0
+#: What a process may grow by while one prints.
+GROWTH = 20_000_000
 SLOW = Service((Listener(f'time.sleep({SLOW_S})'), Listener('', 'other', 'quick')), workers=8, prefetch=10)
 ROWS = (
     Row('T1', 'raises anything', raising, doing(RAISING, top=RAISING_TOP)),

@@ -19,19 +19,19 @@ PENDING = 100
 def queue_deleted(scene: Scene) -> None:
     """A queue is deleted under its consumer: declared, bound and consumed again."""
     scene.start()
-    scene.publisher.send(BEFORE)
+    scene.some(BEFORE, 2)
     scene.settle()
     with scene.client() as client:
         client.delete_queue(scene.queue)
     scene.heal()
-    scene.until('the queue is consumed again', lambda: scene.consumers() == 1)
-    scene.publisher.send(BEFORE)
+    scene.until('the queue is consumed again', lambda: scene.broker.consumers() == 1)
+    scene.some(BEFORE, 2)
 
 
 def exchange_deleted(scene: Scene) -> None:
     """The exchange that targets publish to is deleted: a publish finds out, and declares it again."""
     scene.start()
-    scene.publisher.send(BEFORE)
+    scene.some(BEFORE, 2)
     scene.settle()
     exchange = scene.cell.framework.out_exchange()
     scene.node.eval(DELETE_EXCHANGE.format(vhost=binary(scene.vhost), name=binary(exchange)))
@@ -40,28 +40,29 @@ def exchange_deleted(scene: Scene) -> None:
     scene.wait_finished(probes)
     scene.bind_out()
     scene.heal()
-    scene.publisher.send(BEFORE)
+    scene.some(BEFORE, 2)
 
 
 def declared_otherwise(scene: Scene) -> None:
     """A queue that exists with other arguments stops the start, which names it."""
+    other = 'classic' if scene.cell.queue_type == 'quorum' else 'quorum'
     with scene.client() as client:
-        client.declare_queue(scene.queue, durable=False)
+        client.declare_queue(scene.queue, arguments={'x-queue-type': other})
     program = scene.start(ready=False)
     scene.check('an exit code that says so', scene.wait_end() != 0)
     scene.check('the queue is named', scene.queue in program.output)
-    scene.check('the argument is named', 'durable' in program.output)
+    scene.check('the argument is named', 'x-queue-type' in program.output)
     with scene.client() as client:
         client.delete_queue(scene.queue)
     scene.start()
-    scene.publisher.send(10)
+    scene.some(10)
 
 
 def unroutable(scene: Scene) -> None:
     """A target whose mandatory event nobody listens to gets an error; the next one is not confused."""
     scene.start()
     for _ in range(10):
-        scene.publisher.send(5)
+        scene.some(5, 10)
         names = scene.publisher.send(1, unroutable=True)
         scene.fail_for('target', *names)
 
@@ -70,11 +71,11 @@ def dead_queue_deleted(scene: Scene) -> None:
     """The queue of dead letters is deleted: it is declared again, or the message stays."""
     scene.start()
     for _ in range(3):
-        scene.publisher.send(10)
+        scene.some(10, 3)
         scene.fail_for('target', *scene.publisher.send(1, unroutable=True))
         scene.settle()
         scene.remains.read()  # what is dead by now would go with its queue
-        dead = [name for name in scene.queues() if scene.cell.framework.is_dead(name)]
+        dead = [name for name in scene.broker.queues() if scene.cell.framework.is_dead(name)]
         with scene.client() as client:
             for name in dead:
                 client.delete_queue(name)
@@ -89,7 +90,7 @@ def cut_inside_targets(scene: Scene, cuts: int) -> None:
             scene.hold(0.3)
 
     under_load(scene, fault)
-    scene.check('no settlement on a stale channel', scene.channel_errors() == 0)
+    scene.check('no settlement on a stale channel', scene.broker.channel_errors() == 0)
 
 
 def given_back(scene: Scene) -> None:
@@ -98,11 +99,11 @@ def given_back(scene: Scene) -> None:
     scene.start()
     scene.publisher.send(PENDING)
     for _ in range(12):
-        scene.until('all are held', lambda: scene.ready() == 0)
+        scene.until('all are held', lambda: scene.broker.ready() == 0)
         scene.proxy.set(now='rst')
-        scene.until('a new channel', lambda: scene.consumers() == 1)
+        scene.until('a new channel', lambda: scene.broker.consumers() == 1)
     for _ in range(12 if scene.full else 2):
-        scene.until('all are held', lambda: scene.ready() == 0)
+        scene.until('all are held', lambda: scene.broker.ready() == 0)
         scene.let_go()
         scene.stop()
         scene.hold_back()

@@ -17,7 +17,7 @@ from greenmicro.routes import Route
 MakePool = Callable[..., ProcessPool]
 
 CONFIG = {'AMQP_URI': 'memory://', 'SERVICE_NAME': 'tested', 'WORKER_MODE': 'process', 'MAX_WORKERS': 1}
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 TARGETS = """
 import ctypes, json, os, pathlib, signal, subprocess, sys, threading, time
@@ -203,7 +203,7 @@ def cmdline(process: psutil.Process) -> list[str]:
         return []
 
 
-def is_gone(pid: int, timeout_s: float = 1.0) -> bool:
+def is_gone(pid: int, timeout_s: float = TIMEOUT_S) -> bool:
     """Wait for the end of a process that is not our child; process 1 need not have reaped it."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

@@ -11,6 +11,8 @@ from greenmicro.amqp.dependencies import Producer
 from greenmicro.messages import SUCCEEDED, Message, Outcome, Reason
 from tests.pools.processes.parts import TIMEOUT_S, MakePool, Published, Recorder, message, succeeded
 
+pytestmark = pytest.mark.usefixtures('measured')
+
 
 def test_a_result_is_dropped_where_nobody_waits_for_it(start: MakePool) -> None:
     entrypoint = Recorder('jobs.pid', replies=False)

@@ -10,6 +10,8 @@ from greenmicro.errors import PayloadError, RefusedError, StoppingError, Unconfi
 from greenmicro.messages import Publication
 from tests.pools.processes.parts import MakePool, Published, Recorder, message, succeeded
 
+pytestmark = pytest.mark.usefixtures('measured')
+
 
 def test_a_target_publishes_through_the_parent(start: MakePool, published: Published) -> None:
     entrypoint = Recorder('jobs.publish', dependencies={'producer': Producer()})

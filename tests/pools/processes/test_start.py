@@ -12,6 +12,8 @@ from greenmicro.amqp.dependencies import Producer
 from greenmicro.errors import ConfigError
 from tests.pools.processes.parts import TIMEOUT_S, MakePool, Recorder, message, own_children
 
+pytestmark = pytest.mark.usefixtures('measured')
+
 
 def test_a_target_runs_in_a_child_and_is_never_imported_by_the_parent(folder: Path, start: MakePool) -> None:
     (folder / 'only_child.py').write_text(
