@@ -34,6 +34,7 @@ LAYERS = (
     *('pipe', 'servicepipe', 'alarm', 'resident', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
     'rpc',
+    'standalone',
     *('clock', 'patching', 'watchdog', 'health', 'checks', 'service', 'runner', 'cli', '__main__'),
 )
 #: Of the root only this; its lazy names stand for modules, which are imported by their own.
@@ -46,7 +47,7 @@ FOREIGN = {
     ),
     'greenlet': ('pools.', 'brokers.'),
     'kombu': ('brokers.rabbitmq.', 'cli.connection', 'cli.dead_queue'),
-    'amqp': ('brokers.rabbitmq.', 'cli.connection', 'cli.dead_queue'),
+    'amqp': ('brokers.rabbitmq.', 'standalone.', 'cli.connection', 'cli.dead_queue'),
     'vine': ('brokers.rabbitmq.',),
     'click': ('cli.',),
     'cronsim': ('cron',),
