@@ -7,7 +7,6 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from itertools import count
 from typing import NoReturn
 
@@ -31,7 +30,7 @@ class ServicePipe:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._frames = Frames(partial(os.read, fd))
+        self._frames = Frames()
         self._lock = threading.Lock()
         self._turn = threading.Condition(threading.Lock())
         self._reading = False
@@ -46,9 +45,11 @@ class ServicePipe:
 
     def setup(self) -> Setup:
         """Read what the parent tells first."""
-        received = self._receive()
-        assert received[0] == Kind.SETUP, received[0]
-        setup: Setup = loads(received[2])
+        while not (frames := self._receive()):
+            pass
+        [(kind, _, payload)] = frames
+        assert kind == Kind.SETUP, kind
+        setup: Setup = loads(payload)
         return setup
 
     def write(self, kind: int, number: int = 0, payload: bytes = b'') -> None:
@@ -62,9 +63,14 @@ class ServicePipe:
             except OSError:
                 _end()
 
+    def has_job(self) -> bool:
+        """Say whether the next job is here; if not, it has to be waited for."""
+        return bool(self._jobs)
+
     def next_job(self) -> Frame | None:
         """Wait for the next job; None when there will be no more."""
-        self._wait(lambda: bool(self._jobs) or self._ended)
+        if not self._jobs:
+            self._wait(lambda: bool(self._jobs) or self._ended)
         return self._jobs.popleft() if self._jobs else None
 
     def is_in_use(self) -> bool:
@@ -108,7 +114,7 @@ class ServicePipe:
         """Give the pipe up in a process that was forked by a target; its parent goes on with it."""
         os.close(self._fd)
         self._fd = -1
-        self._frames = Frames(partial(os.read, -1))
+        self._jobs.clear()
         # Held by a thread that does not exist here.
         self._lock = threading.Lock()
         self._turn = threading.Condition(threading.Lock())
@@ -126,18 +132,17 @@ class ServicePipe:
                 try:
                     if self._in_use and threading.get_ident() == self._main:
                         self._pause()
-                    received = self._receive()
+                    frames = self._receive()
                 finally:
                     self._turn.acquire()
                     self._reading = False
                     # Also when it was for this thread: somebody has to read on.
                     self._turn.notify_all()
-                self._sort(received)
+                for received in frames:
+                    self._sort(received)
 
     def _pause(self) -> None:
         """Wait until there is something to read; here a time limit may raise, since nothing is taken out."""
-        if self._frames.begun:
-            return
         self._in_use = False
         try:
             self._poll.poll()
@@ -153,12 +158,13 @@ class ServicePipe:
         elif kind == Kind.END:
             self._ended = True
 
-    def _receive(self) -> Frame:
+    def _receive(self) -> list[Frame]:
+        """Read what is there, which need not be a whole frame; wait until there is something."""
         try:
-            received = self._frames.read()
+            data = os.read(self._fd, self._frames.wanted)
         except OSError:
-            received = None
-        return received or _end()
+            data = b''
+        return self._frames.cut(data) if data else _end()
 
 
 def _end() -> NoReturn:

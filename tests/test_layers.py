@@ -18,7 +18,7 @@ LAYERS = (
     *('kinds', 'modes', 'keys', 'settings', 'codecs', 'copies', 'dead_letters'),
     *('translators', 'dependencies', 'limits', 'workers', 'routes', 'entrypoints'),
     *('amqp.topology', 'amqp'),
-    *('pipe', 'servicepipe', 'alarm', 'resident', 'child'),
+    *('pipe', 'progress', 'servicepipe', 'alarm', 'resident', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
     *('clock', 'patching', 'watchdog', 'health', 'service', 'runner', 'cli', '__main__'),
 )
