@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 from greenmicro.limits import Limit
-from greenmicro.pipe import Kind
+from greenmicro.progress import Progress
 from greenmicro.servicepipe import ServicePipe
 from greenmicro.workers import Worker
 
@@ -22,7 +22,7 @@ UNCUT = {'logging', 'importlib', '_frozen_importlib', 'coverage'}
 class Alarm:
     """Raises into the target that runs in this thread; one for the process.
 
-    The service is told when a limited call begins and ends: it kills the process if the call does not end
+    The service sees when a limited call begins and ends: it kills the process if the call does not end
     soon after its limit, as in a loop that is in C, or when the target swallows the error.
 
     A process has one SIGALRM and one ITIMER_REAL. During a limited call they are ours; a handler and a timer
@@ -31,11 +31,12 @@ class Alarm:
 
     Args:
         pipe: The way to the service.
+        progress: Where the service sees it.
     """
 
-    def __init__(self, pipe: ServicePipe) -> None:
+    def __init__(self, pipe: ServicePipe, progress: Progress) -> None:
         self.pipe = pipe
-        self.job = 0
+        self.progress = progress
         self._limit: Limit | None = None
         self._due = 0.0
         self._handler = self._ring  # one object, to be known again
@@ -47,8 +48,8 @@ class Alarm:
         return AlarmLimit(timeout_s, self)
 
     def set(self, limit: Limit) -> None:
-        """Tell the service that the call begins, and have it interrupted in time."""
-        self.pipe.write(Kind.CALLING, self.job)
+        """Let the service see that the call begins, and have it interrupted in time."""
+        self.progress.begin_call()
         self._found = signal.getsignal(signal.SIGALRM)
         if self._found is not self._handler:
             signal.signal(signal.SIGALRM, self._handler)
@@ -57,13 +58,13 @@ class Alarm:
         self._interval = signal.setitimer(signal.ITIMER_REAL, limit.timeout_s)
 
     def clear(self) -> None:
-        """Interrupt nothing from here on, and tell the service that the call has ended."""
+        """Interrupt nothing from here on, and let the service see that the call has ended."""
         self._limit = None
         signal.setitimer(signal.ITIMER_REAL, *self._interval)
         if self._found is not self._handler and callable(self._found):
             # Not SIG_DFL: an alarm of ours that is still on its way would end the process.
             signal.signal(signal.SIGALRM, self._found)
-        self.pipe.write(Kind.CALLED, self.job)
+        self.progress.end_call()
 
     def leave(self) -> None:
         """Leave SIGALRM alone in a process that a target forked; its timer is not inherited."""

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
+from time import monotonic
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +22,7 @@ from greenmicro.alarm import Alarm
 from greenmicro.errors import ConfigError
 from greenmicro.messages import SUCCEEDED, Failure, Message, Outcome, Reason
 from greenmicro.pipe import Kind, Row, Setup, dumps, loads
+from greenmicro.progress import How, Progress
 from greenmicro.servicepipe import ServicePipe
 from greenmicro.workers import Place, Worker
 
@@ -46,11 +48,12 @@ def in_child() -> bool:
     return _is_child
 
 
-def main(fd: int, parent: int) -> None:
+def main(fd: int, memory: int, parent: int) -> None:
     """Be a child of a service, until it says END.
 
     Args:
         fd: The descriptor of this end of the pipe.
+        memory: The descriptor of the file for the Progress.
         parent: The parent's process id.
     """
     global _is_child
@@ -62,10 +65,12 @@ def main(fd: int, parent: int) -> None:
         # Several processes share it: whole lines, and those at once, since a child may be killed.
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     pipe = ServicePipe(fd)
-    os.register_at_fork(after_in_child=pipe.leave)
-    os.register_at_fork(after_in_child=_heed_signals)
-    alarm = Alarm(pipe)
-    os.register_at_fork(after_in_child=alarm.leave)
+    progress = Progress()
+    progress.share(memory)
+    os.close(memory)
+    alarm = Alarm(pipe, progress)
+    for leave in (pipe.leave, progress.leave, _heed_signals, alarm.leave):
+        os.register_at_fork(after_in_child=leave)
     setup = pipe.setup()
     try:
         workers = _prepare(setup, pipe, alarm)
@@ -74,7 +79,7 @@ def main(fd: int, parent: int) -> None:
         sys.exit(1)
     _ignore_signals()  # again: main.py or WORKER_SETUP may have set handlers of their own
     pipe.write(Kind.READY)
-    _serve(pipe, workers, alarm, setup.settings.max_memory_per_child_mb)
+    _serve(pipe, progress, workers, setup.settings.max_memory_per_child_mb)
     for worker in workers:
         worker.release()
 
@@ -133,7 +138,7 @@ def _prepare(setup: Setup, pipe: ServicePipe, alarm: Alarm) -> Sequence[Worker]:
             targets.resolve(path)()
     with _blamed('reading the route table'):
         table: list[Row] = loads(setup.table)
-    place = Place(setup.settings, pipe.publish, alarm.limit)
+    place = Place(setup.settings, pipe.publish, alarm.limit, pipe.begin_call)
     faults: list[str] = []
     workers = []
     for row in table:
@@ -193,19 +198,42 @@ def _run_main(how: str, name: str) -> None:
     exec(code, module.__dict__)  # noqa: S102 - the service's own program
 
 
-def _serve(pipe: ServicePipe, workers: Sequence[Worker], alarm: Alarm, most_mb: int | None) -> None:
+def _serve(pipe: ServicePipe, progress: Progress, workers: Sequence[Worker], most_mb: int | None) -> None:
+    """Run the jobs.
+
+    What succeeds is only marked, and told in one frame when no more jobs are here: where jobs are short they
+    come in batches, and a frame costs more than such a job.
+    """
     if most_mb is not None:
         from greenmicro.resident import exceeds
-    while (job := pipe.next_job()) is not None:
+    is_large = False
+    untold = 0
+    while True:
+        if untold and not pipe.has_job():
+            pipe.write(Kind.DONE, untold)
+            untold = 0
+        job = pipe.next_job()
+        if job is None:
+            return
         _, number, payload = job
-        alarm.job = number
-        pipe.write(Kind.STARTED, number)
+        if is_large or not progress.start(number):
+            progress.finish(number, How.UNRUN)
+            untold = number
+            continue
+        began = monotonic()
         outcome = _run(workers, payload)
+        took_s = monotonic() - began
         packed = b'' if outcome is SUCCEEDED else _packed(outcome)
         del job, payload, outcome  # not kept while waiting: a body may be large
+        # Before the frames, which have the service look.
+        progress.finish(number, How.TOLD if packed else How.SUCCEEDED, took_s)
+        untold = number
         if most_mb is not None and exceeds(most_mb * MB):
+            is_large = True
             pipe.write(Kind.LARGE, number)
-        pipe.write(Kind.DONE, number, packed)
+        if packed:
+            pipe.write(Kind.DONE, number, packed)
+            untold = 0
 
 
 def _run(workers: Sequence[Worker], payload: bytes) -> Outcome:

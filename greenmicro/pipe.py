@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import pickle
 import sys
-from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,17 +34,15 @@ class Kind:
     # From the parent.
     SETUP = 1  # Setup
     JOB = 2  # (number of the route, fields of the Message without `delivery`)
-    ANSWER = 3  # empty when the publication is confirmed, else (name of the error's class, text)
+    ANSWER = 3  # empty for a confirm, fields of the Reply, or (name of the error's class, text)
     END = 4  # empty
     # From the child.
     READY = 11  # empty
     FAILED = 12  # list of faults
-    STARTED = 13  # empty
-    DONE = 14  # empty when the outcome is SUCCEEDED, else (ran, fields of the Failure or None, result)
-    REQUEST = 15  # fields of the Publication
-    CALLING = 16  # empty; the target's call begins, and its time limit
-    CALLED = 17  # empty; it has ended
-    LARGE = 18  # empty; the child holds more memory than it may
+    DONE = 13  # empty when Progress says it all, else (ran, fields of the Failure or None, result)
+    REQUEST = 14  # fields of the Publication
+    CALL = 16  # (fields of the Publication, how long to wait for the reply in seconds)
+    LARGE = 15  # empty; the child holds more memory than it may, and starts nothing any more
 
 
 class Setup(NamedTuple):
@@ -98,49 +95,38 @@ def frame(kind: int, number: int = 0, payload: bytes = b'') -> bytes:
 
 
 class Frames:
-    """Cuts what is received into frames.
+    """Cuts what is received into frames."""
 
-    Args:
-        receive: Returns some of the next bytes, at most so many; b'' at the end.
-    """
-
-    def __init__(self, receive: Callable[[int], bytes]) -> None:
-        self._receive = receive
-        self._data = b''
-        self._at = 0
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._needed = _HEADER.size
 
     @property
-    def begun(self) -> bool:
-        """Whether a part of the next frame, or all of it, was received."""
-        return self._at < len(self._data)
+    def wanted(self) -> int:
+        """How many bytes to receive next, at most."""
+        return min(max(self._needed - self._size, CHUNK), LARGE_CHUNK)
 
-    def read(self) -> Frame | None:
-        """Return the next frame; None when the other end is gone, even in the middle of a frame."""
-        while True:
-            begin = self._at + _HEADER.size
-            missing = begin - len(self._data)
-            if missing <= 0:
-                size, kind, number = _HEADER.unpack_from(self._data, self._at)
-                end = begin + size
-                missing = end - len(self._data)
-                if missing <= 0:
-                    self._at = end
-                    return kind, number, self._data[begin:end]
-            if not self._fill(missing):
-                return None
-
-    def _fill(self, missing: int) -> bool:
-        # Joined once: a body of 20 MB comes in a hundred pieces.
-        pieces = [self._data[self._at :]]
-        while missing > 0:
-            piece = self._receive(min(max(missing, CHUNK), LARGE_CHUNK))
-            if not piece:
-                return False
-            pieces.append(piece)
-            missing -= len(piece)
-        self._data = b''.join(pieces)
-        self._at = 0
-        return True
+    def cut(self, data: bytes) -> list[Frame]:
+        """Take some bytes, and return all frames that are whole by now."""
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size < self._needed:
+            return []  # not joined each time: a body of 20 MB comes in a hundred pieces
+        data = b''.join(self._pieces)
+        frames = []
+        begin = payload = end = 0
+        while (payload := begin + _HEADER.size) <= len(data):
+            size, kind, number = _HEADER.unpack_from(data, begin)
+            end = payload + size
+            if end > len(data):
+                break
+            frames.append((kind, number, data[payload:end]))
+            begin = end
+        self._pieces = [data[begin:]]
+        self._size = len(data) - begin
+        self._needed = max(end, payload) - begin
+        return frames
 
 
 def dumps(value: Any) -> bytes:

@@ -18,7 +18,7 @@ from greenmicro.alarm import Alarm
 from greenmicro.dependencies import Dependency, WorkerContext
 from greenmicro.errors import TargetTimeoutError
 from greenmicro.messages import SUCCEEDED, Outcome, Reason
-from greenmicro.pipe import Kind
+from greenmicro.progress import Progress
 from greenmicro.routes import Route
 from greenmicro.workers import Place, Worker
 from tests.fakes import message, settings, tasks
@@ -26,14 +26,10 @@ from tests.support.patience import PATIENCE_S
 
 
 class FakePipe:
-    """Keeps what is written, and is in use when it is told so."""
+    """Is in use when it is told so."""
 
     def __init__(self) -> None:
-        self.written: list[tuple[int, int]] = []
         self.in_use = False
-
-    def write(self, kind: int, number: int = 0, payload: bytes = b'') -> None:
-        self.written.append((kind, number))
 
     def is_in_use(self) -> bool:
         return self.in_use
@@ -51,7 +47,7 @@ def pipe() -> FakePipe:
 def alarm(pipe: FakePipe) -> Iterator[Alarm]:
     """An alarm of this process; SIGALRM is as it was afterwards."""
     before = signal.getsignal(signal.SIGALRM)
-    yield Alarm(pipe)  # type: ignore[arg-type]
+    yield Alarm(pipe, Progress())  # type: ignore[arg-type]
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
 
@@ -83,14 +79,18 @@ def test_a_loop_is_interrupted(alarm: Alarm) -> None:
     assert 'in busy' in outcome.failure.traceback
 
 
-def test_the_service_is_told_when_the_call_begins_and_ends(alarm: Alarm, pipe: FakePipe) -> None:
-    """With the number of the job, however the call ends."""
-    alarm.job = 7
-    told = []
-    for target in (lambda payload: told.append([*pipe.written]), lambda payload: 1 / 0):
-        worker(alarm, target, 1).run(message())
-    assert told == [[(Kind.CALLING, 7)]]
-    assert pipe.written == [(Kind.CALLING, 7), (Kind.CALLED, 7)] * 2
+def test_the_service_sees_when_the_call_begins_and_ends(alarm: Alarm) -> None:
+    """However the call ends."""
+    seen: list[float] = []
+
+    def target(payload: Any) -> None:
+        seen.append(alarm.progress.call_began_s)
+        raise ZeroDivisionError
+
+    before = time.monotonic()
+    worker(alarm, target, 1).run(message())
+    assert before <= seen[0] <= time.monotonic()
+    assert alarm.progress.call_began_s == 0
 
 
 def test_no_late_alarm_strikes(alarm: Alarm) -> None:

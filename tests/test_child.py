@@ -39,7 +39,7 @@ def run(*entrypoints, payload=None, hold=False, **config):
     except ConfigError as error:
         print('refused:', error)
         return
-    print('children', *(child.pid for child in pool._children))
+    print('children', *(child.pid for child in pool._staff.children))
     for entrypoint in entrypoints:
         entrypoint.finished = finished
         pool.submit(entrypoint, Message(json.dumps(payload).encode(), {'content_type': 'application/json'}))

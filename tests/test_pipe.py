@@ -4,32 +4,19 @@ import datetime
 import decimal
 import os
 import pickle
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from greenmicro.messages import EMPTY, Message
-from greenmicro.pipe import Frames, Kind, dumps, frame, loads, loads_plain
+from greenmicro.pipe import CHUNK, LARGE_CHUNK, Frames, Kind, dumps, frame, loads, loads_plain
+
+HEADER_SIZE = len(frame(Kind.END))
 
 
 class Own:
     """A class that is not of the standard library."""
-
-
-def fed(pieces: list[bytes]) -> Callable[[int], bytes]:
-    """A receive function that returns these pieces, no more than it is asked for, then the end."""
-    data = iter(pieces)
-    rest = b''
-
-    def receive(size: int) -> bytes:
-        nonlocal rest
-        rest = rest or next(data, b'')
-        piece, rest = rest[:size], rest[size:]
-        return piece
-
-    return receive
 
 
 SENT = st.lists(
@@ -42,26 +29,31 @@ def test_frames_come_as_they_were_sent_however_they_are_cut(
     sent: list[tuple[int, int, bytes]], cuts: list[int]
 ) -> None:
     data = b''.join(frame(*one) for one in sent)
-    pieces = []
-    for cut in cuts:
-        pieces.append(data[:cut])
+    frames = Frames()
+    received = []
+    for cut in (*cuts, len(data)):
+        received += frames.cut(data[:cut])
         data = data[cut:]
-    frames = Frames(fed([piece for piece in (*pieces, data) if piece]))
-    assert [frames.read() for _ in sent] == sent
-    assert frames.read() is None
+    assert received == sent
 
 
-def test_half_a_frame_at_the_end_is_no_frame() -> None:
-    data = frame(Kind.JOB, 1, b'payload')
-    for length in range(len(data)):
-        assert Frames(fed([data[:length]])).read() is None
+def test_a_frame_comes_with_its_last_byte() -> None:
+    frames = Frames()
+    *most, last = frame(Kind.JOB, 1, b'payload')
+    assert not any(frames.cut(bytes([byte])) for byte in most)
+    assert frames.cut(bytes([last])) == [(Kind.JOB, 1, b'payload')]
 
 
-def test_a_large_frame_comes_whole_with_what_follows_it() -> None:
+def test_of_a_large_frame_more_is_read_at_once_but_not_too_much() -> None:
     payload = os.urandom(5_000_000)
-    frames = Frames(fed([frame(Kind.JOB, 1, payload) + frame(Kind.END)]))
-    assert frames.read() == (Kind.JOB, 1, payload)
-    assert frames.read() == (Kind.END, 0, b'')
+    frames, data, sizes = Frames(), frame(Kind.JOB, 1, payload) + frame(Kind.END), []
+    received = []
+    while data:
+        sizes.append(frames.wanted)
+        received += frames.cut(data[: sizes[-1]])
+        data = data[sizes[-1] :]
+    assert received == [(Kind.JOB, 1, payload), (Kind.END, 0, b'')]
+    assert sizes == [CHUNK, *[LARGE_CHUNK] * 4, 5_000_000 + HEADER_SIZE - CHUNK - 4 * LARGE_CHUNK, CHUNK]
 
 
 def test_a_payload_that_no_frame_can_hold_is_refused() -> None:

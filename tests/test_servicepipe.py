@@ -34,11 +34,12 @@ def test_jobs_that_come_before_an_answer_are_kept(ends: tuple[ServicePipe, socke
     pipe, service = ends
     service.sendall(frame(Kind.JOB, 7, b'a') + frame(Kind.ANSWER, 1) + frame(Kind.END))
     pipe.publish(PUBLICATION)
-    sent = Frames(service.recv).read()
-    assert sent is not None
-    assert sent[:2] == (Kind.REQUEST, 1)
-    assert Publication(*loads_plain(sent[2])) == PUBLICATION
+    [(kind, number, payload)] = Frames().cut(service.recv(1_000_000))
+    assert (kind, number) == (Kind.REQUEST, 1)
+    assert Publication(*loads_plain(payload)) == PUBLICATION
+    assert pipe.has_job()
     assert pipe.next_job() == (Kind.JOB, 7, b'a')
+    assert not pipe.has_job()
     assert pipe.next_job() is None
 
 

@@ -77,6 +77,23 @@ class Pending:
                 return Job(entrypoint, message)
         return None
 
+    def first(self) -> Job | None:
+        """Return the job whose turn it is, without taking it; it may be ours no longer."""
+        if not self._turns:
+            return None
+        entrypoint = self._turns[0]
+        return Job(entrypoint, self._waiting[entrypoint][0])
+
+    def take_first(self) -> Job | None:
+        """Take that one; None when it is ours no longer, and dropped."""
+        entrypoint = self._turns.popleft()
+        line = self._waiting[entrypoint]
+        message = line.popleft()
+        self._count -= 1
+        if line:
+            self._turns.append(entrypoint)
+        return Job(entrypoint, message) if entrypoint.begin(message) else None
+
     def _sweep(self) -> None:
         """Drop what is no longer ours; the next time at twice of what is left, which keeps it cheap."""
         for entrypoint, line in self._waiting.items():

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
 from typing import Any, Protocol
 
 import gevent
-from gevent import socket
 from gevent.event import Event
 from gevent.hub import get_hub
 
-from greenmicro.messages import SUCCEEDED, Failure, Outcome, Publication, Reason
-from greenmicro.pipe import Frames, Kind, dumps, frame, loads_plain
+from greenmicro.messages import Failure, Outcome, Reason
+from greenmicro.pipe import Frames, Kind, frame, loads_plain
+from greenmicro.pools import deadlines
 from greenmicro.pools.base import Job
-from greenmicro.pools.deadlines import READ_S, Deadline
+from greenmicro.pools.childpipe import ChildPipe
+from greenmicro.pools.deadlines import Deadline
 from greenmicro.pools.endings import end_of, name_of
-from greenmicro.pools.spawning import kill, spawn
+from greenmicro.pools.requests import Lender, Requests, call, publish
+from greenmicro.pools.sent import Done, Sent
+from greenmicro.pools.spawning import kill, shared_file, spawn
+from greenmicro.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -28,42 +31,39 @@ KILL_TIMEOUT_S = 3.0
 #: How long after the end of a child its pipe may stay open, in seconds: what it wrote is read till then.
 #: Longer only if a process that its target forked holds the pipe.
 LINGER_S = 0.05
+#: How often it is looked, in seconds, at a child that has jobs waiting behind the one that it runs: it is not
+#: to be a long one. They are with another child after three times that.
+CROWDED_LOOK_S = 0.01
 
 
-class Owner(Protocol):
-    """What a child tells; called in the child's own greenlets, on the hub."""
+class Owner(Lender, Protocol):
+    """What a child tells, and asks for; called in the child's own greenlets, on the hub."""
 
     def on_ready(self, child: Child) -> None:
         """It can run jobs."""
 
-    def on_done(self, child: Child, job: Job, outcome: Outcome) -> None:
-        """It has run a job."""
+    def on_progress(self, child: Child, done: list[Done], unrun: list[Job]) -> None:
+        """It has run jobs, or others were taken back that it has not started."""
 
     def on_gone(self, child: Child) -> None:
-        """It has ended; its `jobs`, `started`, `faults` and `end` say what that means."""
-
-    def publish(self, publication: Publication) -> None:
-        """Publish for it, and return when that is confirmed."""
+        """It has ended; what it still has in `sent`, its `faults` and its `end` say what that means."""
 
 
 class Child:
     """One child process.
-
-    One greenlet reads its pipe, and one writes what the pipe does not take at once; neither is ever
-    killed, so frames stay whole.
 
     Args:
         owner: Whom it tells.
 
     Attributes:
         pid: Its process id, which is its process group's too.
-        jobs: What was sent and is not done, by number.
-        started: The number of the job that it runs, or ran last.
-        tasks: How many jobs it was sent.
+        sent: The jobs that it has.
+        tasks: How many jobs it was sent, without those that were taken back.
         ready: Whether it has said READY.
         faults: Why it could not get ready, as it says itself.
         large: Whether it holds more memory than it may.
         overran: The number of the job whose call did not heed its time limit, and cost its life; else 0.
+        lost: Whether its pipe has ended.
         end: How it ended, once it has.
         known: Set when it is ready, or it is known why it does not get ready.
         gone: Set when it has ended, was reaped, and its owner was told.
@@ -71,23 +71,27 @@ class Child:
 
     def __init__(self, owner: Owner) -> None:
         self.pid = 0
-        self.jobs: dict[int, Job] = {}
-        self.started = 0
         self.tasks = 0
         self.ready = False
         self.faults: list[str] = []
         self.large = False
         self.overran = 0
+        self.lost = False
         self.end = ''
         self.known = Event()
         self.gone = Event()
         self._owner = owner
-        self._deadline = Deadline(self._overrun)
+        self._progress = Progress()
+        self.sent = Sent(self._progress)
+        self._deadline = Deadline(self._progress)
+        self._pipe = ChildPipe()
+        self._requests = Requests(owner, self._pipe.write)
+        self._unwritten: list[bytes] = []
         self._stopped = False
         self._exited = Event()
-        self._unsent: deque[memoryview] = deque()
-        self._socket: Any = None
         self._watcher: Any = None
+        self._timer: Any = None
+        self._look_s = 0.0
 
     def __repr__(self) -> str:
         return f'<Child {self.pid}{", " if self.end else ""}{self.end}>'
@@ -103,31 +107,40 @@ class Child:
 
         Runs in: the main thread, since a child is killed when the thread that started it ends.
         """
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            os.set_blocking(theirs.fileno(), True)
+        with self._pipe.open() as theirs:
             try:
-                self._spawn(theirs.fileno(), self._socket.fileno())
+                memory = shared_file()
+                try:
+                    self._progress.share(memory)
+                    self._spawn(theirs.fileno(), self._pipe.fileno(), memory)
+                finally:
+                    os.close(memory)
             except OSError:
-                self._socket.close()
+                self._pipe.close()
                 raise
-        self._write(setup)
+        self._pipe.write(setup)
         gevent.spawn(self._read)
 
-    def send(self, job: Job, payload: bytes) -> None:
-        """Have it run a job.
+    def send(self, job: Job, payload: bytes, expected_s: float) -> None:
+        """Have it run a job when it is through with those before it, once `flush` was called.
 
         Args:
             job: The job.
             payload: The same, pickled.
+            expected_s: How long it will take, in seconds.
         """
         self.tasks += 1
-        self.jobs[self.tasks] = job
-        self._write(frame(Kind.JOB, self.tasks, payload))
+        self._unwritten.append(frame(Kind.JOB, self.sent.add(job, expected_s, len(payload)), payload))
+
+    def flush(self) -> None:
+        """Write what was sent, all at once."""
+        self._pipe.write(b''.join(self._unwritten))
+        self._unwritten.clear()
+        self._keep_looking()
 
     def retire(self) -> None:
         """Have it end when it has done its jobs."""
-        self._write(frame(Kind.END))
+        self._pipe.write(frame(Kind.END))
 
     def kill(self) -> None:
         """Kill it with all that it has started, unless it has ended."""
@@ -139,10 +152,12 @@ class Child:
         text = 'worker process %d has not ended %g s after SIGKILL, and is not waited for any longer'
         logger.error(text, self.pid, KILL_TIMEOUT_S)
 
-    def _spawn(self, theirs: int, ours: int) -> None:
+    # Its process.
+
+    def _spawn(self, theirs: int, ours: int, memory: int) -> None:
         loop = get_hub().loop
         loop.install_sigchld()
-        self.pid = spawn(theirs, ours)
+        self.pid = spawn(theirs, ours, memory)
         # With no switch in between, or the loop reaps it unseen.
         self._watcher = loop.child(self.pid, True)
         self._watcher.start(self._on_status)
@@ -152,8 +167,7 @@ class Child:
         status = self._watcher.rstatus
         if os.WIFSTOPPED(status):
             self._stopped = True
-            # What it said before is read first.
-            gevent.spawn_later(READ_S, self._heed_stop, name_of(os.WSTOPSIG(status)))
+            gevent.spawn(self._heed_stop, name_of(os.WSTOPSIG(status)))
         elif os.WIFCONTINUED(status):
             self._stopped = False
             self._deadline.resume()
@@ -162,21 +176,22 @@ class Child:
 
     def _heed_stop(self, name: str) -> None:
         """See to it that no message waits for ever for a process that was stopped, as by SIGSTOP."""
-        if not self._stopped or self._exited.is_set():
+        if not self._stopped or self.lost:
             return
-        job = self.jobs.get(self.started)
-        if job is None:
+        self._tell_progress()
+        running = self.sent.running
+        if running is None:
             # It takes nothing up, and has nothing to lose.
             self.end = f'stopped by {name} while it was idle, and killed'
             kill(self.pid)
-        elif job.entrypoint.route.timeout_s is None:
+        elif running.job.entrypoint.route.timeout_s is None:
             logger.warning(
                 'worker process %d was stopped by %s while it runs %r; its route has no timeout_s, so it is '
                 'waited for until SIGCONT or SIGKILL',
-                *(self.pid, name, job.message),
+                *(self.pid, name, running.job.message),
             )
         else:
-            self._deadline.suspend(job.entrypoint.route.timeout_s)
+            self._deadline.suspend()
 
     def _on_exit(self, code: int) -> None:
         self._watcher.stop()
@@ -184,44 +199,45 @@ class Child:
         self.end = self.end or end_of(code)
         kill(self.pid)  # what it has started
         self._exited.set()
-        gevent.spawn_later(LINGER_S, self._hang_up)
+        gevent.spawn_later(LINGER_S, self._pipe.hang_up)
 
-    def _hang_up(self) -> None:
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+    def _bury(self) -> None:
+        self.lost = True
+        if not self._exited.wait(END_TIMEOUT_S):
+            self.end = 'closed its pipe, and was killed'
+            kill(self.pid)
+            if not self._exited.wait(KILL_TIMEOUT_S):
+                self.leave()
+        self._tell_progress()
+        self._stop_looking()
+        self._pipe.close()
+        self._owner.on_gone(self)
+        self.known.set()
+        self.gone.set()
+
+    # What it says.
 
     def _read(self) -> None:
-        frames = Frames(self._receive)
+        frames = Frames()
         try:
-            while (received := frames.read()) is not None:
-                self._take(*received)
+            while data := self._pipe.receive(frames.wanted):
+                for received in frames.cut(data):
+                    self._take(*received)
+                self._tell_progress()
         except Exception:
             # Such as what a target wrote to a descriptor that is not its own.
             logger.exception('worker process %d is killed: it sent what cannot be read', self.pid)
             self.kill()
         self._bury()
 
-    def _receive(self, size: int) -> bytes:
-        try:
-            data: bytes = self._socket.recv(size)
-        except OSError:
-            return b''
-        return data
-
     def _take(self, kind: int, number: int, payload: bytes) -> None:
         if kind == Kind.DONE:
-            outcome = _outcome(payload) if payload else SUCCEEDED
-            self._owner.on_done(self, self.jobs.pop(number), outcome)
-        elif kind == Kind.STARTED:
-            self.started = number
+            if payload:
+                self.sent.tell(number, _outcome(payload))
         elif kind == Kind.REQUEST:
-            gevent.spawn(self._publish, number, payload)
-        elif kind == Kind.CALLING:
-            self._watch(self.jobs[number])
-        elif kind == Kind.CALLED:
-            self._deadline.stop()
+            self._requests.take(number, payload, publish)
+        elif kind == Kind.CALL:
+            self._requests.take(number, payload, call)
         elif kind == Kind.LARGE:
             self.large = True
         elif kind == Kind.READY:
@@ -236,60 +252,51 @@ class Child:
         else:
             raise ValueError(f'no kind of frame: {kind}')
 
-    def _watch(self, job: Job) -> None:
-        """Kill it if the call that it begins goes on for too long."""
-        if job.entrypoint.route.timeout_s is not None:
-            self._deadline.start(job.entrypoint.route.timeout_s)
+    def _tell_progress(self) -> None:
+        done, unrun = self.sent.collect()
+        if done or unrun:
+            self._owner.on_progress(self, done, unrun)
 
-    def _overrun(self) -> None:
-        self.overran = self.started
-        self.end = 'killed at its time limit'
-        kill(self.pid)
+    # What it does not say.
 
-    def _publish(self, number: int, payload: bytes) -> None:
-        """Publish for a target; in a greenlet of its own, as its threads may publish at the same time."""
-        answer = b''
-        try:
-            self._owner.publish(Publication(*loads_plain(payload)))
-        except Exception as error:
-            answer = dumps((type(error).__name__, str(error)))
-        self._write(frame(Kind.ANSWER, number, answer))
-
-    def _bury(self) -> None:
-        self._deadline.stop()
-        if not self._exited.wait(END_TIMEOUT_S):
-            self.end = 'closed its pipe, and was killed'
-            kill(self.pid)
-            if not self._exited.wait(KILL_TIMEOUT_S):
-                self.leave()
-        self._socket.close()
-        self._owner.on_gone(self)
-        self.known.set()
-        self.gone.set()
-
-    def _write(self, data: bytes) -> None:
-        """Write a frame without waiting; what the pipe does not take is left to a greenlet."""
-        if self._unsent:
-            self._unsent.append(memoryview(data))
+    def _keep_looking(self) -> None:
+        """See to it that it is looked at when it may be needed, by one timer for all of its jobs."""
+        if self.sent.is_crowded:
+            look_s = CROWDED_LOOK_S
+        elif self.sent.line and self.sent.line[0].job.entrypoint.route.timeout_s is not None:
+            look_s = deadlines.LOOK_S
+        else:
             return
-        try:
-            written = os.write(self._socket.fileno(), data)
-        except BlockingIOError:
-            written = 0
-        except OSError:
-            return  # it has ended; the reader will see
-        if written < len(data):
-            self._unsent.append(memoryview(data)[written:])
-            gevent.spawn(self._write_rest)
+        if 0 < self._look_s <= look_s:
+            return
+        self._stop_looking()
+        self._look_s = look_s
+        self._timer = get_hub().loop.timer(look_s)
+        self._timer.start(gevent.spawn, self._look)
 
-    def _write_rest(self) -> None:
-        while self._unsent:
-            try:
-                self._socket.sendall(self._unsent[0])
-            except OSError:
-                self._unsent.clear()
-                return
-            self._unsent.popleft()
+    def _stop_looking(self) -> None:
+        self._look_s = 0.0
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+
+    def _look(self) -> None:
+        """Look how far it is: whether a call goes on for too long, or jobs wait behind a long one."""
+        self._stop_looking()
+        if self.lost:
+            return  # its owner has been told, or is about to be, what it still has
+        self._tell_progress()
+        back = self.sent.look()
+        if back:
+            self._owner.on_progress(self, [], back)
+        running = self.sent.running
+        limit_s = None if running is None else running.job.entrypoint.route.timeout_s
+        if running is not None and limit_s is not None and self._deadline.is_over(limit_s):
+            self.overran = running.number
+            self.end = 'killed at its time limit'
+            kill(self.pid)
+        else:
+            self._keep_looking()
 
 
 def _outcome(payload: bytes) -> Outcome:

@@ -1,67 +1,40 @@
-"""Deadline: when a call in a child that does not heed its time limit is ended from outside."""
+"""Deadline: whether a call in a child that does not heed its time limit is to be ended from outside."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from time import monotonic
 
-from gevent.hub import get_hub
+from greenmicro.progress import Progress
 
 #: How long after its limit a call may still go on, in seconds, to come to its end by itself.
 GRACE_S = 1.0
-#: What a child said while the hub was busy is read first, in seconds.
-READ_S = 0.01
+#: How often it is looked, in seconds, at a child that runs something limited.
+LOOK_S = 0.1
 
 
 class Deadline:
-    """Watches one child, a limited call at a time; its timers run in the hub.
+    """Says for one child whether the call that it is in goes on for too long.
+
+    The time counts from the beginning of the call, which the child says, or, since a child that was stopped
+    says nothing, from its stop, if that came before.
 
     Args:
-        passed: Called when the call goes on for longer than its limit and GRACE_S.
+        progress: How far the child is.
     """
 
-    def __init__(self, passed: Callable[[], None]) -> None:
-        self._passed = passed
-        self._timer: Any = None
-        self._in_call = False
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._suspended_s = 0.0
 
-    def start(self, timeout_s: float) -> None:
-        """Count from now on, since a call begins.
-
-        Args:
-            timeout_s: The call's limit, in seconds.
-        """
-        self._in_call = True
-        self._set(timeout_s + GRACE_S, self._look_again)
-
-    def stop(self) -> None:
-        """Count no more, since the call has ended."""
-        self._in_call = False
-        self._drop()
-
-    def suspend(self, timeout_s: float) -> None:
+    def suspend(self) -> None:
         """Count although there is no call, since the process was stopped in the middle of a message."""
-        if not self._in_call:
-            self._set(timeout_s + GRACE_S, self._look_again)
+        self._suspended_s = monotonic()
 
     def resume(self) -> None:
         """Count only calls again, since the process goes on."""
-        if not self._in_call:
-            self._drop()
+        self._suspended_s = 0.0
 
-    def _drop(self) -> None:
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None
-
-    def _set(self, seconds: float, then: Callable[[], None]) -> None:
-        self._drop()
-        self._timer = get_hub().loop.timer(seconds)
-        self._timer.start(then, update=True)
-
-    def _look_again(self) -> None:
-        self._set(READ_S, self._pass)
-
-    def _pass(self) -> None:
-        self._drop()
-        self._passed()
+    def is_over(self, timeout_s: float) -> bool:
+        """Say whether a call with this limit, in seconds, has outrun it and the GRACE_S after it."""
+        began_s = self._progress.call_began_s or self._suspended_s
+        return began_s > 0 and monotonic() - began_s > timeout_s + GRACE_S

@@ -2,63 +2,85 @@
 
 from __future__ import annotations
 
-import gevent
+from collections.abc import Callable
+
 import pytest
-from gevent.event import Event
 
+from greenmicro import progress as progresses
 from greenmicro.pools import deadlines
-from greenmicro.pools.deadlines import Deadline
+from greenmicro.pools.deadlines import GRACE_S, Deadline
+from greenmicro.progress import Progress
 
-TIMEOUT_S = 60
+Clock = Callable[[float], None]
 
 
 @pytest.fixture
-def passed(monkeypatch: pytest.MonkeyPatch) -> Event:
-    monkeypatch.setattr(deadlines, 'GRACE_S', 0.01)
-    return Event()
+def set_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Sets the clock of child and service, in seconds."""
+
+    def to(now_s: float) -> None:
+        monkeypatch.setattr(deadlines, 'monotonic', lambda: now_s)
+        monkeypatch.setattr(progresses, 'monotonic_ns', lambda: int(now_s * 1e9))
+
+    to(1_000)
+    return to
 
 
-def test_a_call_that_goes_on_passes_it_once(passed: Event) -> None:
-    deadline = Deadline(passed.set)
-    deadline.start(0.01)
-    assert passed.wait(TIMEOUT_S)
-    passed.clear()
-    assert not passed.wait(0.05)
+@pytest.fixture
+def progress() -> Progress:
+    return Progress()
 
 
-def test_a_call_that_ends_does_not(passed: Event) -> None:
-    deadline = Deadline(passed.set)
-    deadline.start(0.01)
-    deadline.stop()
-    deadline.stop()
-    assert not passed.wait(0.05)
+@pytest.fixture
+def deadline(progress: Progress) -> Deadline:
+    return Deadline(progress)
 
 
-def test_the_next_call_has_its_own_time(passed: Event) -> None:
-    deadline = Deadline(passed.set)
-    for _ in range(5):
-        deadline.start(0.4)
-        gevent.sleep(0.1)
-    assert not passed.is_set()
-    assert passed.wait(TIMEOUT_S)
+def test_a_call_has_its_limit_and_the_grace(progress: Progress, deadline: Deadline, set_clock: Clock) -> None:
+    progress.begin_call()
+    set_clock(1_004.9 + GRACE_S)
+    assert not deadline.is_over(5)
+    set_clock(1_005.1 + GRACE_S)
+    assert deadline.is_over(5)
 
 
-def test_a_process_that_is_stopped_has_its_time_though_no_call_has_begun(passed: Event) -> None:
-    deadline = Deadline(passed.set)
-    deadline.suspend(0.01)
-    assert passed.wait(TIMEOUT_S)
+def test_where_no_call_is_nothing_counts(progress: Progress, deadline: Deadline, set_clock: Clock) -> None:
+    progress.begin_call()
+    progress.end_call()
+    set_clock(2_000)
+    assert not deadline.is_over(5)
 
 
-def test_a_process_that_goes_on_is_free_again(passed: Event) -> None:
-    deadline = Deadline(passed.set)
-    deadline.suspend(0.01)
+def test_the_next_call_has_its_own_time(progress: Progress, deadline: Deadline, set_clock: Clock) -> None:
+    progress.begin_call()
+    progress.end_call()
+    set_clock(2_000)
+    progress.begin_call()
+    assert not deadline.is_over(5)
+
+
+def test_a_process_that_is_stopped_has_its_time_though_no_call_has_begun(
+    deadline: Deadline, set_clock: Clock
+) -> None:
+    deadline.suspend()
+    set_clock(1_005.1 + GRACE_S)
+    assert deadline.is_over(5)
+
+
+def test_a_process_that_goes_on_is_free_again(deadline: Deadline, set_clock: Clock) -> None:
+    deadline.suspend()
     deadline.resume()
-    assert not passed.wait(0.05)
+    set_clock(2_000)
+    assert not deadline.is_over(5)
 
 
-def test_a_call_counts_on_while_its_process_is_stopped_and_goes_on(passed: Event) -> None:
-    deadline = Deadline(passed.set)
-    deadline.start(0.01)
-    deadline.suspend(100)
+def test_a_call_counts_on_while_its_process_is_stopped_and_goes_on(
+    progress: Progress, deadline: Deadline, set_clock: Clock
+) -> None:
+    progress.begin_call()
+    set_clock(1_004)
+    deadline.suspend()
+    set_clock(1_005.1 + GRACE_S)
+    assert deadline.is_over(5)
     deadline.resume()
-    assert passed.wait(TIMEOUT_S)
+    assert deadline.is_over(5)

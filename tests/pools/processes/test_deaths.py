@@ -225,7 +225,7 @@ def test_children_that_die_before_they_are_of_use_are_not_respawned_in_a_spin(
     entrypoint = Recorder('jobs.pid')
     pool = start(entrypoint, WORKER_SETUP='doomed.setup')
     (folder / 'broken').touch()
-    os.kill(next(iter(pool._children)).pid, signal.SIGKILL)
+    os.kill(next(iter(pool._staff.children)).pid, signal.SIGKILL)
     gevent.sleep(1.0)
     # The first, the one that takes its place at once, and at most one a second from then on.
     assert 2 <= (folder / 'starts').stat().st_size <= 3

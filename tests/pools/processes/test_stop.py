@@ -12,7 +12,7 @@ import pytest
 
 from greenmicro.amqp.dependencies import Producer
 from greenmicro.messages import NOT_RUN, Reason
-from greenmicro.pools import children, processes
+from greenmicro.pools import children, staff
 from tests.pools.processes.parts import (
     TIMEOUT_S,
     MakePool,
@@ -43,7 +43,7 @@ def test_an_interrupted_job_was_not_run_and_pending_ones_are_left_alone(
 def test_close_ends_idle_children_and_kills_what_does_not_end(
     start: MakePool, published: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, 'CLOSE_TIMEOUT_S', 0.2)
+    monkeypatch.setattr(staff, 'CLOSE_TIMEOUT_S', 0.2)
     blocked = Recorder('jobs.block_with_program', dependencies={'producer': Producer()})
     idle, thread = Recorder('jobs.pid'), Recorder('jobs.leave_thread')
     pool = start(blocked, idle, thread, MAX_WORKERS=3)
@@ -53,7 +53,7 @@ def test_close_ends_idle_children_and_kills_what_does_not_end(
     thread.wait_for(1)
     began = time.monotonic()
     pool.close()
-    assert time.monotonic() - began < processes.KILL_TIMEOUT_S
+    assert time.monotonic() - began < staff.KILL_TIMEOUT_S
     assert blocked.outcomes == [NOT_RUN]
     assert is_gone(program)
     assert own_children() == []
@@ -65,7 +65,7 @@ def unkillable(start: MakePool, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     killed, kill = set(), os.killpg
     monkeypatch.setattr(os, 'killpg', lambda group, number: killed.add(group))
     monkeypatch.setattr(children, 'KILL_TIMEOUT_S', 0.2)
-    monkeypatch.setattr(processes, 'KILL_TIMEOUT_S', 0.2)
+    monkeypatch.setattr(staff, 'KILL_TIMEOUT_S', 0.2)
     yield
     monkeypatch.undo()
     for group in killed.intersection(own_children()):
@@ -108,7 +108,7 @@ def test_close_tears_the_dependencies_down(
     folder: Path, start: MakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And waits no longer than that takes."""
-    monkeypatch.setattr(processes, 'CLOSE_TIMEOUT_S', 30.0)
+    monkeypatch.setattr(staff, 'CLOSE_TIMEOUT_S', 30.0)
     (folder / 'parts.py').write_text(
         'import pathlib\n'
         'from greenmicro import Dependency\n'
