@@ -13,6 +13,7 @@ if not in_child():
 
     patching.patch()
 
+import gc
 import logging
 import os
 import time
@@ -57,6 +58,7 @@ class Runner:
         self.config = config
         self._service: Service | None = None
         self._starter: Any = None
+        self._alone = False  # the process is the service's, as opposed to a test's
         self._began = 0.0
 
     def start(self) -> None:
@@ -70,6 +72,7 @@ class Runner:
 
         Runs in: the main thread, whose signal handlers it takes over while it runs.
         """
+        self._alone = True
         service = self._launch()
         previous = {
             number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)
@@ -78,6 +81,7 @@ class Runner:
             service.ended.wait()
             self._finish(service)
         finally:
+            gc.unfreeze()
             for number, handler in previous.items():
                 # None: a handler that was not set from Python, and cannot be
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -136,6 +140,10 @@ class Runner:
             logger.info('ready after %.2f s', time.monotonic() - self._began)
 
     def _announce(self, service: Service) -> None:
+        if self._alone:
+            # What is imported and set up by now stays. A full collection would look through all of it, and
+            # hold the hub up for as long [with 20 full queues 18 ms, without it 1; with 200 queues 44 and 3].
+            gc.freeze()
         settings = service.settings
         lines = [
             f'greenmicro {__version__}: {settings.service_name}, pid {os.getpid()}',

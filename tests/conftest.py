@@ -35,9 +35,16 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
 def rabbitmq() -> Iterator[Node]:
     """The broker of this run, started by the first test that asks for it; tests leave it running.
 
-    A test that stops or restarts a broker starts a Node of its own. Without RabbitMQ the test fails, since a
-    skipped one shows nothing.
+    A test that stops or kills a broker takes `node`, or starts one of its own. Without RabbitMQ the test
+    fails, since a skipped one shows nothing.
     """
+    with Node() as node:
+        yield node
+
+
+@pytest.fixture(scope='session')
+def node() -> Iterator[Node]:
+    """A broker for tests that kill it, freeze it or change its settings; they leave it running."""
     with Node() as node:
         yield node
 

@@ -1,5 +1,6 @@
 """Runner: in the background for tests, in the foreground for programs; how it ends and what it says."""
 
+import gc
 import logging
 import os
 import signal
@@ -97,6 +98,24 @@ def test_start_returns_when_the_service_is_ended_from_within() -> None:
     Runner([only], CONFIG).start()
     assert only.settled == [Settlement.ACK]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_collections_leave_out_what_was_there_before_the_first_message() -> None:
+    """start() has the process for itself; a test that runs a service in the background keeps its garbage."""
+    frozen: list[int] = []
+
+    class Counting(Once):
+        def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
+            frozen.append(gc.get_freeze_count())
+            super().settle(message, settlement, outcome)
+
+    Runner([Counting(1, Route('runner_tasks.note'))], CONFIG).start()
+    frozen.append(gc.get_freeze_count())
+    only = Counting(1, Route('runner_tasks.note'), ends=False)
+    with Runner([only], CONFIG):
+        wait_until(lambda: only.settled)
+    assert frozen[0] > 10_000
+    assert frozen[1:] == [0, 0]
 
 
 def test_a_signal_stops_it() -> None:

@@ -4,14 +4,13 @@ import signal
 import time
 from pathlib import Path
 
+import gevent
 import pytest
 from pika.exceptions import UnroutableError
 
 from tests.support.amqp_client import Client
-from tests.support.erlang import QueueCounts
 from tests.support.node_files import SERVER_VARIABLE
 from tests.support.patience import PATIENCE_S
-from tests.support.ports import accepts
 from tests.support.program import Program
 from tests.support.rabbitmq import Node
 from tests.support.raw_amqp import RawPublisher, RefusedError
@@ -53,6 +52,19 @@ def test_counts_are_of_this_moment(rabbitmq, vhost, amqp_client, kind):
     assert (counts.ready, counts.unacked) == (3, 2)
 
 
+def test_counts_while_a_queue_is_being_declared(rabbitmq, vhost, amqp_client):
+    """A quorum queue is listed before it can answer; it is waited for."""
+
+    def declare():
+        for number in range(10):
+            amqp_client.declare_queue(f'q{number}', arguments={'x-queue-type': 'quorum'})
+
+    declaring = gevent.spawn(declare)
+    while not declaring.ready():
+        rabbitmq.queues(vhost)
+    assert len(rabbitmq.queues(vhost)) == 10
+
+
 def test_the_client_publishes_and_reads(amqp_client):
     """Payload, properties and routing arrive as they were sent."""
     amqp_client.declare_exchange('source.events')
@@ -92,23 +104,6 @@ def test_missing_messages_are_counted(amqp_client):
     amqp_client.publish('', 'q', 1)
     with pytest.raises(TimeoutError, match='1 of 2'):
         amqp_client.take('q', 2, timeout_s=0.1)
-
-
-def test_a_restarted_node_keeps_what_is_durable(rabbitmq, vhost, amqp_uri):
-    """Frozen, stopped and started again, the same port serves the same messages to the same vhosts."""
-    with Client(amqp_uri) as client:
-        client.declare_queue('q')
-        client.publish('', 'q', {'n': 1})
-        rabbitmq.pause()
-        rabbitmq.resume()
-        assert client.queue_counts('q') == (1, 0)
-    rabbitmq.stop()
-    assert rabbitmq.pid is None
-    assert not accepts(rabbitmq.port)
-    rabbitmq.start()
-    assert rabbitmq.queues(vhost) == {'q': QueueCounts(ready=1, unacked=0, consumers=0)}
-    with Client(amqp_uri) as client:
-        assert client.get('q').payload == {'n': 1}
 
 
 def test_ctl_speaks_to_this_node(rabbitmq):

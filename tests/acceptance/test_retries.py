@@ -3,7 +3,6 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -224,13 +223,6 @@ def test_a_policy_that_cannot_work_stops_the_start(
     with write(amqp_uri, mode, tasks=tasks, entrypoints=entrypoints, imports=IMPORTS) as program:
         assert program.wait() == 1
         assert re.search(f'EventListener -> tasks.failing.*{told}', program.output), program.output
-
-
-@pytest.fixture(scope='module')
-def node() -> Iterator[Node]:
-    """A broker of this file's own, to kill."""
-    with Node() as node:
-        yield node
 
 
 WAITING = """

@@ -29,7 +29,9 @@ def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     wheels, site, folder = tmp_path / 'wheels', tmp_path / 'site', tmp_path / 'service'
     pip = (sys.executable, '-m', 'pip', '--disable-pip-version-check')
     source = tmp_path / 'source'
-    shutil.copytree(CHECKOUT / 'greenmicro', source / 'greenmicro')
+    # Other processes may be writing compiled files just now.
+    compiled = shutil.ignore_patterns('__pycache__')
+    shutil.copytree(CHECKOUT / 'greenmicro', source / 'greenmicro', ignore=compiled)
     for name in ('setup.py', 'pyproject.toml', 'requirements.txt', 'README.md', 'MANIFEST.in', 'LICENSE'):
         shutil.copy(CHECKOUT / name, source)
     run(*pip, 'wheel', '--quiet', '--no-deps', '--no-build-isolation', '-w', str(wheels), str(source))

@@ -135,9 +135,9 @@ def test_message_expires_by_itself(broker: Broker, listen: Listen) -> None:
 def test_delivered_in_time_does_not_expire(broker: Broker, listen: Listen) -> None:
     """A time-to-live counts in the queue only: a message that is being worked on is not dropped."""
     expired, rung = listen('expired', None, ''), listen('rung', None, '')
-    inbox = listen(expiring('short', 20, 'expired'), None, '')
+    inbox = listen(expiring('short', 200, 'expired'), None, '')
     # A timer of the broker's own, well over the other one's time.
-    listen(expiring('timer', 80, 'rung'), None, '').side.close()
+    listen(expiring('timer', 400, 'rung'), None, '').side.close()
     broker.publish(to_queue('short', b'held'))
     message = inbox.next()
     broker.publish(to_queue('timer'))

@@ -55,7 +55,7 @@ def main() -> int:
     except KeyboardInterrupt:
         interrupted = True
     playing.report(ended=not interrupted)
-    if asked.readme:
+    if asked.readme and not interrupted:
         report.put_into(CHECKOUT / 'README.md', (asked.into / 'summary.md').read_text())
     failed = sum(bool(result.broken) for result in playing.results)
     print(f'{playing.told()} {failed} failed. The report is in {asked.into}.')

@@ -14,7 +14,8 @@ cluster_formation.discovery_retry_interval = 500
 """
 POLL_S = 0.1
 RUNNING = 'length(rabbit_nodes:all_running()).'
-MISTRUST = "erlang:set_cookie('{name}', wrong)."
+#: Each by a cookie of its own: Erlang 27 takes what both sides want of each other, and so a common wrong one.
+MISTRUST = "erlang:set_cookie('{name}', node())."
 TRUST = "erlang:set_cookie('{name}', erlang:get_cookie())."
 DISCONNECT = '[erlang:disconnect_node(Name) || Name <- nodes()].'
 

@@ -1,6 +1,7 @@
 """The judge: what was seen from outside becomes figures, and figures a verdict. Nothing else is believed."""
 
 import math
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -27,7 +28,8 @@ class Run(NamedTuple):
     def of(cls, line: list[str]) -> 'Run':
         """Read a line of the ledger, split into words."""
         kind, name, pid, at, attempt = line
-        return cls(kind, name, int(pid), float(at), int(attempt))
+        # Once each, of the two million words of a long backlog.
+        return cls(sys.intern(kind), sys.intern(name), int(pid), float(at), int(attempt))
 
 
 @dataclass(frozen=True)

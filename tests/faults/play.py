@@ -11,6 +11,7 @@ import gevent
 from gevent.event import AsyncResult
 from gevent.pool import Pool
 
+from tests.faults.evidence import evidence_of
 from tests.faults.judge import Figures, verdict
 from tests.faults.row import Cell, Row
 from tests.faults.scene import Scene
@@ -73,7 +74,7 @@ def play(row: Row, cell: Cell, node: Node, together: Together, tier: Tier = QUIC
             scene.remarks.append(f'no stock could be taken: {type(error).__name__}: {error}')
         finally:
             together.leave()
-        figures, broken = verdict(scene.evidence(), row.limits)
+        figures, broken = verdict(evidence_of(scene), row.limits)
         output = scene.output()[-TAIL:]
     took_s = time.monotonic() - began
     place = (cell.framework.name, cell.mode, cell.queue_type)

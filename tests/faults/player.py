@@ -40,6 +40,7 @@ class Player:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C at the terminal is for the test run, which ends it in order
             )
         return self
 
@@ -64,8 +65,11 @@ class Player:
         """End what still plays."""
         assert self._running.stdin is not None
         self._running.stdin.close()
-        self._running.wait(PATIENCE_S)
-        self._folder.cleanup()
+        try:
+            self._running.wait(PATIENCE_S)
+        finally:
+            self._running.kill()
+            self._folder.cleanup()
 
     @property
     def _running(self) -> 'subprocess.Popen[bytes]':

@@ -8,7 +8,6 @@ from types import TracebackType
 
 from tests.faults.broker_side import BrokerSide
 from tests.faults.cluster import Cluster
-from tests.faults.judge import Evidence, Run
 from tests.faults.outcomes import Outcome, read
 from tests.faults.publisher import Publisher
 from tests.faults.remains import OUT_QUEUE, Remains
@@ -131,6 +130,9 @@ class Scene:
             before: how many messages are confirmed before the only fault of the short tiers.
         """
         for number, point in enumerate(self.course.moments(before)):
+            if number:  # else the fault would come while the last one lasts, and the recovery take both
+                done = len(self.finished())
+                self.until('work goes on', lambda done=done: len(self.finished()) >= done + AFTER, 60)  # type: ignore[misc]
             self.faulted = number + 1
             self.publisher.reach(point)
             yield
@@ -258,26 +260,6 @@ class Scene:
     def client(self) -> Client:
         """Another program's client."""
         return Client(self.node.uri(self.vhost))
-
-    def evidence(self) -> Evidence:
-        """All that was seen."""
-        sends = any('send(' in listener.body for listener in self.service.listeners)
-        return Evidence(
-            confirmed=frozenset(self.publisher.confirmed),
-            unknown=frozenset(self.publisher.unknown),
-            runs=tuple(map(Run.of, self.ledger.lines)),
-            dead=self.remains.dead,
-            left=self.remains.left,
-            meant_to_fail=dict(self.meant_to_fail),
-            sent_on=frozenset(self.remains.sent_on) | self.excused if sends else None,
-            heals=tuple(self.heals),
-            faults=self.faulted,
-            stop_s=self.stop_s,
-            exit_code=self.exit_code,
-            children=self.orphans,
-            unacked=self.unacked,
-            remarks=tuple(self.remarks),
-        )
 
     def output(self) -> str:
         """What all services have printed."""

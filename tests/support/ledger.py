@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.patience import PATIENCE_S
@@ -49,13 +50,18 @@ class Ledger:
     @property
     def lines(self) -> list[list[str]]:
         """All lines so far, split into words."""
-        if not self.path.exists():
-            return []
-        return [line.split() for line in self.path.read_text().splitlines()]
+        return list(self.read())
+
+    def read(self) -> Iterator[list[str]]:
+        """The same one by one, of which there may be millions."""
+        if self.path.exists():
+            with self.path.open() as file:
+                for line in file:
+                    yield line.split()
 
     def of(self, kind: str) -> Counter[str]:
         """How often each id has a line of a kind."""
-        return Counter(line[1] for line in self.lines if line[0] == kind)
+        return Counter(line[1] for line in self.read() if line[0] == kind)
 
     def finished(self) -> set[str]:
         """The ids with a line `F`; only what is new is read, since the file may have millions of lines."""

@@ -248,7 +248,7 @@ class Node:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=START_LIMIT_S,
             check=False,
         )
         if done.returncode != 0:

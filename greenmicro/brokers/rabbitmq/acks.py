@@ -51,6 +51,8 @@ class AckBatch:
     def take(self) -> bytes:
         """Return the frames for all that is settled, and start anew."""
         acked, self._acked = self._acked, []
+        if not self._ahead and not self._nacked:  # nearly always, and with many queues for each message
+            return self._pack(spec.Basic.Ack, max(acked), MULTIPLE) if acked else b''
         nacked, self._nacked = self._nacked, []
         floor = self._floor
         # The highest tag that is itself still unacked with the broker: one it does not know is a 406.

@@ -15,7 +15,7 @@ class Content:
     """The properties and the body of a message that is coming in.
 
     Args:
-        method: The method that it belongs to, a delivery or a return.
+        delivered: Whether it belongs to a delivery, and not to a return.
         head: That method's payload.
 
     Attributes:
@@ -25,21 +25,20 @@ class Content:
         body: The body, once it is complete.
     """
 
-    __slots__ = ('_chunks', '_missing', 'body', 'head', 'headers', 'method', 'properties', 'unreadable')
+    __slots__ = ('_chunks', '_missing', 'body', 'delivered', 'head', 'headers', 'properties', 'unreadable')
 
-    def __init__(self, method: tuple[int, int], head: bytes) -> None:
-        self.method = method
+    def __init__(self, delivered: bool, head: bytes) -> None:
+        self.delivered = delivered
         self.head = head
         self.properties: Mapping[str, Any] = EMPTY
         self.headers: Mapping[str, Any] = EMPTY
         self.unreadable: bytes | None = None
         self.body = b''
         self._chunks: list[bytes] | None = None
-        self._missing = -1
 
     def read_header(self, payload: bytes) -> bool:
         """Take the header frame; return whether the message is complete, having no body."""
-        _, _, self._missing = CONTENT_HEAD.unpack_from(payload)
+        self._missing: int = CONTENT_HEAD.unpack_from(payload)[2]
         try:
             properties, _ = decode_properties_basic(payload, CONTENT_HEAD.size)
         except Exception:

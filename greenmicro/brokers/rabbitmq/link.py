@@ -174,10 +174,10 @@ class Link:
 
 def _read(connection: Connection) -> None:
     """Read until the connection is lost; the only greenlet that does."""
-    read_frame, handle = connection.transport.read_frame, connection.on_inbound_frame
+    read_frames, take = connection.transport.read_frames, connection.wire.take
     try:
         while True:
-            handle(read_frame())
+            take(read_frames())
     except Exception as error:
         # Whatever a peer sends or breaks ends its connection, never the process.
         connection.lose(error)

@@ -54,8 +54,7 @@ class Outbox:
         """
         if self._closed is not None:
             raise RecoverableConnectionError(f'connection lost: {self._closed}')
-        self._items.append(data)
-        self._wanted.set()
+        self._add(data)
 
     def write_from(self, source: Source) -> None:
         """Have a source asked for its bytes once, right before the next write.
@@ -64,8 +63,7 @@ class Outbox:
         what others write: acks that went after the close of their channel would not count.
         """
         if self._closed is None:
-            self._items.append(source)
-            self._wanted.set()
+            self._add(source)
 
     def write_now(self, data: bytes) -> None:
         """Send a small frame at once, unless another is half-written or there is no room for it.
@@ -93,6 +91,11 @@ class Outbox:
             self._wanted.set()
             if not self._writing:
                 self._turn.acquire()
+
+    def _add(self, item: bytes | Source) -> None:
+        if not self._items:  # else the writer has been told
+            self._wanted.set()
+        self._items.append(item)
 
     def _run(self) -> None:
         while True:

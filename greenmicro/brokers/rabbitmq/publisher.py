@@ -238,8 +238,11 @@ class Publisher(ChannelOwner):
             elif not self._window.wait(left_s, group) and not self._link.blocked:
                 raise UnavailableError('too many messages wait for their confirm; the message was not sent')
 
-    def declare_queue(self, name: str) -> None:
+    def declare_queue(self, name: str) -> Queue:
         """Declare a queue, on a channel of its own: a refusal must not take others' flights along.
+
+        Returns:
+            How it was declared.
 
         Raises:
             BrokerError: The broker refuses it.
@@ -252,3 +255,4 @@ class Publisher(ChannelOwner):
         queue = self._queues.get(name, Queue(name))
         declared = kombu.Queue(name, durable=True, queue_arguments=dict(queue.arguments) or None)
         run_errand(connection, lambda channel: declared(channel).declare())
+        return queue

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import marshal
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from greenmicro.messages import Message
@@ -85,6 +85,17 @@ class Doubts:
         self._by_key.setdefault(key, []).append(doubt)
         self._keep(doubt, self._finished if message is None else self._running)
         return doubt
+
+    def add_written(self, keys: Iterable[Hashable]) -> None:
+        """Remember those whose ack was written, and may be lost; many at once, while nothing else runs."""
+        now = self._clock()
+        for key in keys:
+            doubt = Doubt(key, None, False, now)
+            self._by_key.setdefault(key, []).append(doubt)
+            self._finished[doubt] = None
+        while len(self._finished) > self._limit:
+            self.forget(next(iter(self._finished)))
+        self._expire()
 
     def finish(self, doubt: Doubt) -> None:
         """Take note that a message has finished: its next delivery is acked."""

@@ -12,7 +12,7 @@ from gevent.lock import BoundedSemaphore
 from gevent.pool import Group
 
 from greenmicro.brokers.rabbitmq.backoff import REFUSED_RETRY_S, backoff
-from greenmicro.brokers.rabbitmq.delays import Delays
+from greenmicro.brokers.rabbitmq.delays import SETTLED_S, Delays
 from greenmicro.brokers.rabbitmq.deliveries import Deliveries
 from greenmicro.brokers.rabbitmq.publisher import Publisher
 from greenmicro.errors import (
@@ -51,6 +51,7 @@ class Republisher:
         self._turn = BoundedSemaphore(AT_ONCE)
         self._staying: Counter[str] = Counter()
         self._told: dict[str, set[str]] = {}
+        self._declaring: dict[str, Any] = {}
 
     def move(
         self,
@@ -98,6 +99,7 @@ class Republisher:
         waits = backoff(RETRY_MAX_S)
         stays = 0
         while True:
+            self._wait_until_declared(queue)
             try:
                 self._publish(message, publication)
             except StoppingError:
@@ -137,11 +139,26 @@ class Republisher:
                 logger.warning('%r goes on without its headers: %s', message, error)
 
     def _declare(self, queue: str) -> None:
+        """Have a queue declared that is missing, once for all that are to go to it."""
+        if queue not in self._declaring:
+            self._declaring[queue] = gevent.spawn(self._see_declared, queue)
+        self._wait_until_declared(queue)
+
+    def _wait_until_declared(self, queue: str) -> None:
+        errand = self._declaring.get(queue)
+        if errand is not None:
+            errand.join()
+
+    def _see_declared(self, queue: str) -> None:
         try:
-            self._publisher.declare_queue(queue)
+            declared = self._publisher.declare_queue(queue)
+            if declared.arguments.get('x-queue-type') == 'quorum':
+                gevent.sleep(SETTLED_S)
         except (BrokerError, PublishError) as error:
             self._tell(queue, f'queue {queue} is missing and cannot be declared: {error}')
             gevent.sleep(REFUSED_RETRY_S)
+        finally:
+            del self._declaring[queue]
 
     def _tell(self, queue: str, trouble: str) -> None:
         """Say why messages stay, once for all that are to go to one queue."""

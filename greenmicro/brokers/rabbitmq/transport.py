@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import gevent
@@ -15,6 +16,8 @@ from greenmicro.brokers.rabbitmq.frames import FRAME_END, FRAME_HEAD, KINDS, Fra
 
 #: One read takes what is there up to this size. Stock amqp makes 9 reads per delivery of 7, n and 1 bytes.
 READ_SIZE = 128 * 1024
+#: So many frames are cut at a time, those of 64 small messages, before the time is looked at: 0.6 ms of work.
+FRAMES_AT_ONCE = 192
 #: What is missing of a frame beyond this is read piece by piece, without joining the pieces each time.
 PIECES_FROM = 16 * 1024
 #: What claims to be a larger frame is no AMQP (`HTTP/1.1 400` would be one of 1.3 GB); brokers use 128 kB.
@@ -23,6 +26,9 @@ FRAME_LIMIT = 16 * 1024 * 1024
 TLS_ALERT = 21
 #: A reader that always finds data lets the others run this often.
 TURN_S = 0.002
+#: A wait for that. Not 0: the hub would first run fifty such turns, of reader and workers, before it looks at
+#: its timers again [with 200 full queues half of them were more than 4 ms late, by the processor's time].
+NEXT_LOOP_S = 1e-9
 
 
 class BufferedFrames:
@@ -38,6 +44,7 @@ class BufferedFrames:
     sock: Any
     _buffer: bytes = b''
     _position = 0
+    _ahead: Sequence[Frame] = ()  # cut, and not asked for yet; the next one last
     _turn_ends = 0.0
     last_received = 0.0
 
@@ -48,28 +55,59 @@ class BufferedFrames:
             OSError: The connection is lost.
             UnexpectedFrame: The peer does not speak AMQP.
         """
-        while True:
-            start = self._position + FRAME_HEAD.size
-            if len(self._buffer) >= start:
-                kind, channel, size = FRAME_HEAD.unpack_from(self._buffer, self._position)
-                end = start + size
-                if len(self._buffer) > end:
-                    if self._buffer[end] != FRAME_END:
-                        raise UnexpectedFrame(f'a frame ends in {self._buffer[end]:#04x} instead of 0xce')
-                    self._position = end + 1
-                    return kind, channel, self._buffer[start:end]
-                if kind == TLS_ALERT:
-                    raise UnexpectedFrame('the peer speaks TLS: the URI should begin with amqps')
-                if kind not in KINDS or size > FRAME_LIMIT:
-                    raise UnexpectedFrame(f'the peer speaks no AMQP: a frame of type {kind}, {size} bytes')
-                self._fill(end + 1 - len(self._buffer))
-            else:
-                self._fill(start - len(self._buffer))
+        ahead = self.read_frames()
+        self._ahead = ahead[:0:-1]
+        return ahead[0]
+
+    def read_frames(self) -> Sequence[Frame]:
+        """Return the next frames, one or more, as far as they are there.
+
+        Raises:
+            OSError: The connection is lost.
+            UnexpectedFrame: The peer does not speak AMQP.
+        """
+        if self._ahead:
+            ahead, self._ahead = self._ahead[::-1], ()
+            return ahead
+        if time.monotonic() > self._turn_ends:
+            gevent.sleep(NEXT_LOOP_S)
+            self._turn_ends = time.monotonic() + TURN_S
+        while not (frames := self._cut()):
+            self._fill(self._missing())
+        return frames
+
+    def _cut(self) -> list[Frame]:
+        """Cut what is whole; in one loop, as this is done three times for each message."""
+        frames: list[Frame] = []
+        unpack = FRAME_HEAD.unpack_from
+        buffer, position, size_read = self._buffer, self._position, len(self._buffer)
+        while (start := position + FRAME_HEAD.size) <= size_read and len(frames) < FRAMES_AT_ONCE:
+            kind, channel, size = unpack(buffer, position)
+            end = start + size
+            # What ends otherwise is told once those before it are handled.
+            if end >= size_read or buffer[end] != FRAME_END:
+                break
+            frames.append((kind, channel, buffer[start:end]))
+            position = end + 1
+        self._position = position
+        return frames
+
+    def _missing(self) -> int:
+        """Say how many bytes of the next frame are missing, which is not whole."""
+        start = self._position + FRAME_HEAD.size
+        if len(self._buffer) < start:
+            return start - len(self._buffer)
+        kind, _, size = FRAME_HEAD.unpack_from(self._buffer, self._position)
+        end: int = start + size
+        if len(self._buffer) > end:
+            raise UnexpectedFrame(f'a frame ends in {self._buffer[end]:#04x} instead of 0xce')
+        if kind == TLS_ALERT:
+            raise UnexpectedFrame('the peer speaks TLS: the URI should begin with amqps')
+        if kind not in KINDS or size > FRAME_LIMIT:
+            raise UnexpectedFrame(f'the peer speaks no AMQP: a frame of type {kind}, {size} bytes')
+        return end + 1 - len(self._buffer)
 
     def _fill(self, missing: int) -> None:
-        if time.monotonic() > self._turn_ends:
-            gevent.sleep(0)
-            self._turn_ends = time.monotonic() + TURN_S
         rest = self._buffer[self._position :]
         if missing > PIECES_FROM:
             self._fill_by_pieces(bytearray(rest), missing)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from amqp import spec
@@ -18,6 +19,7 @@ from greenmicro.brokers.rabbitmq.owners import ChannelOwner
 
 #: Further bits of the flags' octet may be set (a nack has two), so each is masked.
 TAG_AND_FLAG = struct.Struct('>QB')
+DELIVER, RETURN = METHOD_ID.pack(*spec.Basic.Deliver), METHOD_ID.pack(*spec.Basic.Return)
 #: Names of exchanges and routing keys that were seen, decoded once; dropped when it has this many.
 NAMES_LIMIT = 2_000
 
@@ -34,6 +36,7 @@ class Wire:
     def __init__(self) -> None:
         self._names: dict[bytes, tuple[str, str]] = {}
         self._contents: dict[int, Content] = {}
+        self._on_method: Callable[[int, bytes], bool]
         self._progress: Event | None = None  # there while somebody waits for it
         self._outbox: Outbox | None = None
         self.owners: dict[int, ChannelOwner] = {}
@@ -58,33 +61,38 @@ class Wire:
 
     def frame_handler(self, connection: Any, callback: Callable[..., None]) -> Callable[[Frame], bool]:
         """Be the `frame_handler` of a connection; what it returns says whether a method was handled."""
-        contents = self._contents
+        self._on_method = functools.partial(self._take_method, connection, callback)
+        return lambda frame: self.take((frame,))
 
-        def on_frame(frame: Frame) -> bool:
-            kind, channel, payload = frame
-            if kind == BODY:
-                complete = contents[channel].read_body(payload)
-            elif kind == HEADER:
+    def take(self, frames: Iterable[Frame]) -> bool:
+        """Take frames as they came; return whether the last one was a method, or the end of a content."""
+        contents = self._contents
+        complete = False
+        for kind, channel, payload in frames:
+            if kind == METHOD:
+                method = payload[: METHOD_ID.size]
+                if method in (DELIVER, RETURN):
+                    contents[channel] = Content(method == DELIVER, payload)
+                    complete = False
+                else:
+                    complete = self._on_method(channel, payload)
+                continue
+            if kind == HEADER:
                 complete = contents[channel].read_header(payload)
-            elif kind == METHOD:
-                return self._on_method(connection, channel, payload, callback)
+            elif kind == BODY:
+                complete = contents[channel].read_body(payload)
             elif kind == HEARTBEAT:
-                return False
+                complete = False
             else:
                 raise UnexpectedFrame(f'frame of type {kind}')
             if complete:
                 self._hand_over(channel, contents.pop(channel))
-            return complete
+        return complete
 
-        return on_frame
-
-    def _on_method(
-        self, connection: Any, channel: int, payload: bytes, callback: Callable[..., None]
+    def _take_method(
+        self, connection: Any, callback: Callable[..., None], channel: int, payload: bytes
     ) -> bool:
         method = METHOD_ID.unpack_from(payload)
-        if method == spec.Basic.Deliver or method == spec.Basic.Return:
-            self._contents[channel] = Content(method, payload)
-            return False
         if method == spec.Channel.Close:
             self._close_channel(connection, channel, payload)
         elif not self._told_owner(channel, method, payload):
@@ -97,7 +105,7 @@ class Wire:
         if owner is None:
             return
         head = content.head
-        if content.method == spec.Basic.Deliver:
+        if content.delivered:
             at = 5 + head[4]  # the consumer tag is not needed: a channel has one consumer
             tag, redelivered = TAG_AND_FLAG.unpack_from(head, at)
             names = self._decode_names(head[at + TAG_AND_FLAG.size :])

@@ -12,6 +12,9 @@ from tests.brokers.sides import DEADLINE_S, PROPERTIES, Inbox, Listen, bodies, e
 
 pytestmark = pytest.mark.parametrize('uri', ['memory'], indirect=True)
 
+#: Lets a message live until it is taken, also on a machine that stands still for a while in between.
+TTL_MS = 200
+
 
 def bounded(name: str, length: int, overflow: str | None = None, dead: str | None = None) -> Queue:
     arguments: dict[str, object] = {'x-max-length': length}
@@ -137,10 +140,10 @@ def test_deaths_are_counted(broker: Broker, listen: Listen) -> None:
 
 def test_circles_end(broker: Broker, listen: Listen) -> None:
     """A message that would expire in the same queues for ever is dropped, as RabbitMQ does."""
-    declare(listen, expiring('self', 10))
-    declare(listen, expiring('there', 10, 'back'))
-    declare(listen, expiring('back', 10, 'there'))
-    declare(listen, expiring('timer', 120, 'rung'))
+    declare(listen, expiring('self', TTL_MS))
+    declare(listen, expiring('there', TTL_MS, 'back'))
+    declare(listen, expiring('back', TTL_MS, 'there'))
+    declare(listen, expiring('timer', 3 * TTL_MS, 'rung'))
     rung = listen('rung', None)
     broker.publish(to_queue('self'))
     broker.publish(to_queue('there'))
@@ -148,7 +151,7 @@ def test_circles_end(broker: Broker, listen: Listen) -> None:
     rung.next()
     for name, routing_key in (('self', None), ('there', 'back'), ('back', 'there')):
         broker.publish(to_queue(name, b'marker'))
-        assert bodies(listen(expiring(name, 10, routing_key), None), 1) == [b'marker']
+        assert bodies(listen(expiring(name, TTL_MS, routing_key), None), 1) == [b'marker']
 
 
 @pytest.mark.parametrize('forged', ['text', [1], [{'queue': 'delay'}], [{'queue': 1, 'count': 'x'}], None])
@@ -163,10 +166,10 @@ def test_forged_history_is_none(broker: Broker, listen: Listen, forged: object) 
 
 def test_dead_letter_without_a_place_is_dropped(broker: Broker, listen: Listen) -> None:
     """Where exchange or queue of the dead letters are missing the message is gone, and nothing breaks."""
-    lost = Queue('lost', arguments={'x-message-ttl': 10, 'x-dead-letter-exchange': 'nobody'})
+    lost = Queue('lost', arguments={'x-message-ttl': TTL_MS, 'x-dead-letter-exchange': 'nobody'})
     declare(listen, lost)
-    declare(listen, expiring('nowhere', 10, 'nobody'))
-    declare(listen, expiring('timer', 60, 'rung'))
+    declare(listen, expiring('nowhere', TTL_MS, 'nobody'))
+    declare(listen, expiring('timer', 2 * TTL_MS, 'rung'))
     rung = listen('rung', None)
     for name in ('lost', 'nowhere', 'timer'):
         broker.publish(to_queue(name))
@@ -205,9 +208,9 @@ def test_only_the_head_expires(broker: Broker, listen: Listen) -> None:
 
 def test_given_back_too_late_expires(broker: Broker, listen: Listen) -> None:
     """What comes back to its queue after its time is not delivered again."""
-    declare(listen, expiring('timer', 60, 'rung'))
+    declare(listen, expiring('timer', 2 * TTL_MS, 'rung'))
     rung, end = listen('rung', None), listen('end', None)
-    inbox = listen(expiring('short', 10, 'end'), None)
+    inbox = listen(expiring('short', TTL_MS, 'end'), None)
     broker.publish(to_queue('short', b'1'))
     message = inbox.next()
     broker.publish(to_queue('timer'))

@@ -20,13 +20,6 @@ from tests.support.rabbitmq import Node
 IN_FLIGHT = 5
 
 
-@pytest.fixture(scope='module')
-def node() -> Iterator[Node]:
-    """A broker of our own, as it is killed."""
-    with Node() as made:
-        yield made
-
-
 class Load:
     """A publisher and a consumer that go on all the time, and a ledger of what they did."""
 

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
+import kombu
 import pika
 import pytest
 from gevent.event import Event
 
 from greenmicro.amqp.topology import Queue, Subscription, queue_of_type
 from greenmicro.brokers.rabbitmq import consumer as consumer_module
+from greenmicro.brokers.rabbitmq import republisher as republisher_module
 from greenmicro.messages import ATTEMPT_HEADER, Message
 from tests.brokers.rabbitmq.faults import alarm, close_connections
 from tests.brokers.sides import EVENTS, Inbox, Listen, NewSide, event
@@ -74,6 +76,31 @@ def test_a_deleted_queue_is_declared_bound_and_consumed_again(
     inbox.side.stop()
     inbox.side.close()
     amqp_client.wait_for_counts('q', ready=0, consumers=0)
+
+
+def test_a_queue_that_goes_between_declaring_and_binding(
+    amqp_client: Client, new_side: NewSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does that was being deleted, on RabbitMQ 4: no refusal, it is declared again at once."""
+    declared = consumer_module.kombu_queue
+
+    class Going(kombu.Queue):  # type: ignore[misc]
+        def queue_bind(self, *arguments: Any, **options: Any) -> Any:
+            monkeypatch.setattr(consumer_module, 'kombu_queue', declared)
+            amqp_client.delete_queue(self.name)
+            return super().queue_bind(*arguments, **options)
+
+    def going(subscription: Subscription) -> Any:
+        usual = declared(subscription)
+        return Going(usual.name, usual.exchange, usual.routing_key, durable=usual.durable)
+
+    monkeypatch.setattr(consumer_module, 'kombu_queue', going)
+    monkeypatch.setattr(consumer_module, 'REFUSED_RETRY_S', 10 * PATIENCE_S)
+    side = new_side()
+    inbox = side.subscribe('q')
+    side.start_ready()
+    amqp_client.publish(EVENTS.name, 'order', 1)
+    assert inbox.take_acked(1) == [b'1']
 
 
 def test_other_arguments_later_are_waited_for(
@@ -268,6 +295,26 @@ def test_what_cannot_be_written_is_dead_lettered_all_the_same(
     assert sorted(letter.body for letter in letters) == [b'bad', b'bad', b'large']
     assert all(letter.headers['greenmicro.reason'] == 'target error' for letter in letters)
     amqp_client.wait_for_counts('q', ready=0)
+
+
+def test_nothing_is_entrusted_to_a_dead_queue_that_is_only_just_declared(
+    amqp_client: Client, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quorum queue that young would be forgotten with all that is in it, were its broker killed."""
+    settled_s = 0.5
+    monkeypatch.setattr(republisher_module, 'SETTLED_S', settled_s)
+    inbox = listen(queue_of_type('q', 'quorum'))
+    amqp_client.publish_many(EVENTS.name, 'order', range(3))
+    first, second, third = inbox.take(3)
+    began = time.monotonic()
+    inbox.dead_letter(first)
+    amqp_client.wait_for_counts('q.dead')
+    inbox.dead_letter(second)
+    inbox.dead_letter(third)
+    while not amqp_client.queue_counts('q.dead')[0]:
+        gevent.sleep(0.01)
+    assert time.monotonic() - began >= settled_s
+    amqp_client.wait_for_counts('q.dead', ready=3)
 
 
 def test_dead_letters_while_connections_are_lost(

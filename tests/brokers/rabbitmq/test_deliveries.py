@@ -69,6 +69,18 @@ def test_what_has_not_started_is_dropped_with_its_channel() -> None:
     assert deliveries.unsettled == 1
 
 
+def test_of_a_long_row_that_came_to_others_before_the_first_are_suspects() -> None:
+    """No more than a few processes can have left; what is new ends the row."""
+    deliveries, _ = opened()
+    suspects = []
+    for tag in range(1, 31):
+        message = arrive(deliveries, tag, f'{tag}', redelivered=tag != 20)
+        deliveries.take_in(message)
+        suspects.append(message.delivery.suspect)
+    few = module.SUSPECTS_PER_PREFETCH * PREFETCH
+    assert suspects == [*[True] * few, *[False] * (20 - few), *[True] * 10]
+
+
 def test_it_is_known_how_long_ago_a_settlement_was_written() -> None:
     """Not at all so far; 0 while one waits for the writer; then by the clock."""
     now = [100.0]

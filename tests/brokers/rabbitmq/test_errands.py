@@ -41,7 +41,7 @@ def test_an_errand_is_done_when_it_returns(broker: RabbitBroker, amqp_client: Cl
     """And its channel is closed."""
     connection = connection_of(broker)
     owners = dict(connection.wire.owners)
-    run_errand(connection, lambda channel: channel.queue_declare('q', auto_delete=False))
+    run_errand(connection, lambda channel: channel.queue_declare('q', durable=True, auto_delete=False))
     assert amqp_client.queue_counts('q') == (0, 0)
     assert connection.wire.owners == owners
 
@@ -64,7 +64,7 @@ def test_a_connection_that_is_lost_meanwhile(broker: RabbitBroker, rabbitmq: Nod
 
     def lose(channel: Any) -> None:
         assert close_connections(rabbitmq, 'publish')
-        channel.queue_declare('q')
+        channel.queue_declare('q', durable=True)
 
     with gevent.Timeout(PATIENCE_S), pytest.raises(UnavailableError, match='lost meanwhile'):
         run_errand(connection_of(broker), lose)

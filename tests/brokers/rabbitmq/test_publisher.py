@@ -21,6 +21,7 @@ from greenmicro.errors import (
 from tests.brokers.rabbitmq.faults import alarm, close_connections, publish_until_blocked
 from tests.brokers.sides import EVENTS, Side, event, to_queue
 from tests.support.amqp_client import Client
+from tests.support.erlang import MOST_BYTES, SET_MOST_BYTES
 from tests.support.patience import PATIENCE_S
 from tests.support.rabbitmq import Node
 
@@ -45,13 +46,6 @@ def publisher(new_side: Callable[..., Side]) -> Publisher:
         return broker
 
     return make
-
-
-#: RabbitMQ 3.10 looks at the one, 4 at the other.
-MAX_MESSAGE_SIZE = (
-    'Limit = %s, application:set_env(rabbit, max_message_size, Limit),'
-    'persistent_term:put(max_message_size, Limit).'
-)
 
 
 def outcome(publish: Callable[[], None]) -> str:
@@ -194,15 +188,15 @@ def test_a_body_beyond_the_brokers_limit_is_refused(
 ) -> None:
     """It closes the channel once, and is not sent a second time."""
     amqp_client.declare_queue('q')
-    limit = rabbitmq.eval('{ok, Limit} = application:get_env(rabbit, max_message_size), Limit.')
-    rabbitmq.eval(MAX_MESSAGE_SIZE % 1000)
+    limit = rabbitmq.eval(MOST_BYTES)
+    rabbitmq.eval(SET_MOST_BYTES.format(size=1000))
     try:
         broker = publisher()
         with pytest.raises(RefusedError, match='larger than'):
             broker.publish(to_queue('q', bytes(1001)))
         broker.publish(to_queue('q', bytes(1000)))
     finally:
-        rabbitmq.eval(MAX_MESSAGE_SIZE % limit)
+        rabbitmq.eval(SET_MOST_BYTES.format(size=limit))
 
 
 def test_a_deleted_exchange_is_declared_again(publisher: Publisher, amqp_client: Client) -> None:

@@ -76,3 +76,18 @@ def test_the_oldest_doubts_go_first() -> None:
         doubts.add(key * 2, None, owed=True)
     assert len(doubts) == 4
     assert [key for key in ('a', 'b', 'aa', 'bb') if doubts.take(key)] == ['b', 'bb']
+
+
+def test_many_doubts_at_once_are_bounded_too() -> None:
+    """The oldest go first, those that are alike included."""
+    doubts = Doubts(limit=3)
+    doubts.add('a', None, owed=True)
+    doubts.add_written(['b', 'b', 'c', 'd'])
+    assert len(doubts) == 3
+    assert [doubts.take(key) is not None for key in ('a', 'b', 'b', 'c', 'd')] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]

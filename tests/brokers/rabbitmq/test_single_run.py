@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from greenmicro.brokers.rabbitmq.deliveries import UNSAVED_S, Deliveries
+from greenmicro.brokers.rabbitmq.deliveries import Deliveries
 from greenmicro.brokers.rabbitmq.redeliveries import AGE_S, key_of
 from greenmicro.messages import Message
 from tests.brokers.rabbitmq.queue_model import Content, Copy, QueueModel
@@ -40,7 +40,7 @@ class BrokerAndConsumer(RuleBasedStateMachine):
 
     @initialize(quorum=st.booleans())
     def open(self, quorum: bool) -> None:
-        self.queue = QueueModel(quorum, PREFETCH, UNSAVED_S)
+        self.queue = QueueModel(quorum, PREFETCH, AGE_S)
         self.deliveries = Deliveries(PREFETCH, lambda: self.queue.clock)
         self.writer = Writer()
         self.deliveries.open(self.queue.open(), self.writer.ask)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from greenmicro.brokers.rabbitmq import transport
 from greenmicro.brokers.rabbitmq.frames import BODY, HEARTBEAT_FRAME, KINDS, pack_frame
-from greenmicro.brokers.rabbitmq.transport import FRAME_LIMIT, READ_SIZE, BufferedFrames
+from greenmicro.brokers.rabbitmq.transport import FRAME_LIMIT, FRAMES_AT_ONCE, READ_SIZE, BufferedFrames
 
 FRAMES = st.lists(
     st.tuples(st.sampled_from(KINDS), st.integers(0, 65_535), st.binary(max_size=300)), max_size=20
@@ -61,6 +61,36 @@ def test_frames_come_whole_in_any_slices(frames: list[tuple[int, int, bytes]], s
     assert [reader.read_frame() for _ in frames] == frames
     with pytest.raises(ConnectionResetError):
         reader.read_frame()
+
+
+@given(FRAMES, st.lists(st.integers(1, 400), max_size=50), st.integers(0, 3))
+@settings(deadline=None)
+def test_frames_come_as_far_as_they_are_there(
+    frames: list[tuple[int, int, bytes]], sizes: list[int], first: int
+) -> None:
+    """Those that are read together are the same, in order, after some that were read one by one."""
+    reader = BufferedFrames()
+    reader.sock = Slices(b''.join(pack_frame(*frame) for frame in frames), sizes)
+    read = [reader.read_frame() for _ in frames[:first]]
+    while len(read) < len(frames):
+        read += reader.read_frames()
+    assert read == frames
+
+
+def test_as_many_frames_at_a_time_as_leave_the_hub_its_turn() -> None:
+    """A read that brings thousands of small frames hands them over in parts."""
+    reader = BufferedFrames()
+    reader.sock = Slices(HEARTBEAT_FRAME * (2 * FRAMES_AT_ONCE + 1), [])
+    assert [len(reader.read_frames()) for _ in range(3)] == [FRAMES_AT_ONCE, FRAMES_AT_ONCE, 1]
+
+
+def test_what_comes_before_a_frame_that_is_none_is_handed_over() -> None:
+    """The frames that were whole are not lost by what follows them."""
+    reader = BufferedFrames()
+    reader.sock = Slices(HEARTBEAT_FRAME * 2 + HEARTBEAT_FRAME[:-1] + b'?', [])
+    assert len(reader.read_frames()) == 2
+    with pytest.raises(UnexpectedFrame, match='0x3f'):
+        reader.read_frames()
 
 
 @pytest.mark.parametrize('size', [0, 1, READ_SIZE - 8, READ_SIZE, READ_SIZE + 1, 3 * READ_SIZE, 5_000_000])

@@ -160,7 +160,7 @@ def test_unreadable_properties_go_along_raw(end: End, properties: bytes) -> None
 @given(st.binary(max_size=200))
 def test_any_property_bytes_make_a_delivery(properties: bytes) -> None:
     """Whatever a sender writes, its message reaches the owner, and nothing is raised."""
-    content = Content(DELIVER, b'')
+    content = Content(True, b'')
     assert content.read_header(CONTENT_HEAD.pack(60, 0, 0) + properties)
     assert all(isinstance(name, str) for name in content.headers)
 

@@ -147,8 +147,8 @@ def ack_limit(scene: Scene) -> None:
     """
     scene.together(lambda: scene.node.eval(SET_ACK_LIMIT))
     scene.start()
-    scene.publisher.send(2)
     channels = scene.broker.channels()
+    scene.publisher.send(2)
     spared = scene.node.version >= (4, 3) and scene.cell.queue_type == 'classic'
     ends = time.monotonic() + ACK_LIMIT_S + 6
     while time.monotonic() < ends:

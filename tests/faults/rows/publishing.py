@@ -8,6 +8,7 @@ from tests.faults.row import Row
 from tests.faults.rows.network import SENDING
 from tests.faults.scene import Scene
 from tests.faults.service import Service, doing
+from tests.support.erlang import MOST_BYTES, SET_MOST_BYTES
 from tests.support.sockets import connections, inodes
 
 FULL = 'full'
@@ -39,8 +40,7 @@ bodies = [{'filler': 'x' * 3_000_000}] * payload.get('large', 0) + [{}] * 10
 with ThreadPoolExecutor(11) as pool:
     list(pool.map(lambda body: try_to(send, payload, 'filled' if body else 'out', body), bodies))
 """
-SET_MOST = 'application:set_env(rabbit, max_message_size, {size}).'
-SMALL, USUAL = 1_000_000, 134_217_728
+SMALL = 1_000_000
 
 
 def queue_full(scene: Scene) -> None:
@@ -103,14 +103,15 @@ def headers_too_large(scene: Scene) -> None:
 
 def body_too_large(scene: Scene) -> None:
     """A body over the broker's limit makes it close the channel: that one is refused, and no other."""
-    scene.together(lambda: scene.node.eval(SET_MOST.format(size=SMALL)))
+    usual = scene.node.eval(MOST_BYTES)
+    scene.together(lambda: scene.node.eval(SET_MOST_BYTES.format(size=SMALL)))
     scene.start()
     for _ in range(3):
         scene.publisher.send(3)
         scene.publisher.send(1, large=1)
     scene.publisher.send(3)
     scene.settle()
-    scene.together(lambda: scene.node.eval(SET_MOST.format(size=USUAL)))
+    scene.together(lambda: scene.node.eval(SET_MOST_BYTES.format(size=usual)))
     told = [(outcome.event, outcome.told) for outcome in scene.outcomes()]
     large = told.count(('filled', 'refused'))
     scene.check(f'three are refused, not {large}', large == 3)

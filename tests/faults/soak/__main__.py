@@ -21,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.faults.evidence import evidence_of
 from tests.faults.frameworks import FRAMEWORKS
 from tests.faults.judge import Limits, verdict
 from tests.faults.row import Cell, Row
@@ -54,7 +55,7 @@ def main() -> int:
             interrupted = soak(soaked, pack, asked)
             minutes = (time.monotonic() - began) / 60
             scene.collect()
-        seen = scene.evidence()
+        seen = evidence_of(scene)
     figures, broken = verdict(seen, limits)
     broken += blame(pack.faults, seen)
     told = (
@@ -84,8 +85,10 @@ def soak(soaked: Soaked, pack: Pack, asked: argparse.Namespace) -> bool:
             scene.hold(max(0.0, turn - time.monotonic()))
     except KeyboardInterrupt:
         interrupted = True
-        soaked.mend()
+    except Exception as error:
+        scene.remarks.append(f'broken off: {type(error).__name__}: {error}')
     try:
+        soaked.mend()
         scene.settle(SETTLE_S)
         soaked.end_life()
         scene.finish()

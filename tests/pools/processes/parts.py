@@ -1,6 +1,7 @@
 """What the tests of the process pool share: an entrypoint that keeps outcomes, a publisher, targets."""
 
 import json
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -189,18 +190,26 @@ def message(payload: Any = None) -> Message:
 
 
 def own_children() -> list[int]:
-    return [
-        child.pid
-        for child in psutil.Process().children()
-        if any('greenmicro' in word for word in cmdline(child))
-    ]
+    """The children that are a pool's, zombies included."""
+    return [child.pid for child in psutil.Process().children() if is_of_a_pool(child)]
 
 
-def cmdline(process: psutil.Process) -> list[str]:
+def is_of_a_pool(process: psutil.Process) -> bool:
     try:
-        return process.cmdline() or ['greenmicro?']  # a zombie has none
+        return any('greenmicro.child' in word for word in process.cmdline()) or is_our_zombie(process)
+    except psutil.ZombieProcess:
+        return is_our_zombie(process)
     except psutil.NoSuchProcess:
-        return []
+        return False
+
+
+def is_our_zombie(process: psutil.Process) -> bool:
+    """A zombie has no command line; but what else a test run keeps is in sessions of its own."""
+    try:
+        ours = os.getsid(process.pid) == os.getsid(0)
+        return ours and process.status() == psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return False
 
 
 def is_gone(pid: int, timeout_s: float = TIMEOUT_S) -> bool:
