@@ -17,7 +17,7 @@ from time import monotonic
 from types import ModuleType
 from typing import Any
 
-from greenmicro import targets
+from greenmicro import codecs, targets
 from greenmicro.alarm import Alarm
 from greenmicro.errors import ConfigError
 from greenmicro.messages import SUCCEEDED, Failure, Message, Outcome, Reason
@@ -154,7 +154,8 @@ def _prepare(setup: Setup, pipe: ServicePipe, alarm: Alarm) -> Sequence[Worker]:
 
 def _worker(row: Row, place: Place) -> Worker:
     arguments = None if row.entrypoint is None else row.entrypoint.arguments
-    worker = row.route.worker_for(row.name, place, arguments, row.replies)
+    encode = codecs.encode if row.entrypoint is None else row.entrypoint.encode
+    worker = row.route.worker_for(row.name, place, arguments, row.replies, encode)
     worker.prepare()
     return worker
 

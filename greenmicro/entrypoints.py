@@ -51,8 +51,7 @@ class Entrypoint:
         ...             time.sleep(1)
     """
 
-    #: Whether somebody waits for the target's result. `Outcome.result` is then what `codecs.encode` made of
-    #: it: body, content type, content encoding.
+    #: Whether somebody waits for the target's result. `Outcome.result` is then what `encode` made of it.
     replies = False
     #: Whether `settle` keeps a failed message; it is only told in the log.
     dead_letters = False
@@ -101,6 +100,9 @@ class Entrypoint:
     def stop(self) -> None:
         """Take no more; what was received is still worked off and settled."""
 
+    def close(self, timeout_s: float) -> None:
+        """Release what `setup` and `start` opened, all being settled; within so many seconds."""
+
     def message(
         self, payload: Any, message_id: str | None = None, headers: Mapping[str, Any] = EMPTY
     ) -> Message:
@@ -138,6 +140,17 @@ class Entrypoint:
         """Map a payload to the target's arguments; runs in the worker, dependencies come on top."""
         return (payload,), {}
 
+    def encode(self, result: Any) -> Any:
+        """Make of the target's result what `Outcome.result` holds: body, content type, content encoding.
+
+        Runs in the worker, where `replies` is set; plain values, as they may have to leave a child.
+        """
+        return codecs.encode(result)
+
+    def expects(self, failure: Failure) -> bool:
+        """Say whether a failure is the sender's own, which costs one line of the log and no traceback."""
+        return False
+
     def finished(self, message: Message, outcome: Outcome) -> None:
         """Take an outcome home: the route decides, `settle` carries it out."""
         try:
@@ -172,7 +185,8 @@ class Entrypoint:
             outcome = Outcome.failed(failure)
             fates.log_retry(self.name, message, failure, delay_s)
         elif failure is not None:
-            fates.log_failure(self.name, message, failure, self.fate(message, settlement))
+            tell = fates.log_refusal if self.expects(failure) else fates.log_failure
+            tell(self.name, message, failure, self.fate(message, settlement))
         return settlement, outcome
 
     def fate(self, message: Message, settlement: Settlement) -> str:

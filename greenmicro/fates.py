@@ -36,3 +36,8 @@ def log_failure(entrypoint: str, message: Message, failure: Failure, fate: str) 
         failure.error,
         failure.traceback,
     )
+
+
+def log_refusal(entrypoint: str, message: Message, failure: Failure, fate: str) -> None:
+    """Tell of a message that its sender got wrong: in one line, since who asks for it gets many."""
+    logger.info('%s: %r failed (%s), %s: %s', entrypoint, message, failure.reason, fate, failure.error)

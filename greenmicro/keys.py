@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from greenmicro import kinds
+from greenmicro.addresses import Address
 from greenmicro.kinds import Kind
 from greenmicro.modes import WORKER_MODES, WorkerMode
 
@@ -190,6 +191,25 @@ KEYS = (
         None,
         'Where `/livez` and `/readyz` are answered over HTTP.',
         unset='nowhere',
+    ),
+    Key(
+        'HTTP_ADDRESS',
+        kinds.ADDRESS,
+        Address('127.0.0.1', 8000),
+        'Where HTTPEntrypoints are asked; `:8000` for all addresses of the machine.',
+    ),
+    Key(
+        'MAX_REQUEST_MB',
+        kinds.count(),
+        10,
+        'A request over HTTP with a larger body, in megabytes, is refused.',
+    ),
+    Key(
+        'MAX_REQUESTS',
+        kinds.count(),
+        500,
+        'So many requests over HTTP run or wait at a time; more are refused, to come again. Twice as many '
+        'clients may be connected.',
     ),
     Key(
         'FAIL_FAST',

@@ -28,6 +28,8 @@ TRACEBACK_LIMIT = 8_000
 MESSAGE_LIMIT = 1_000
 #: Of an exception's arguments so many are told.
 ARGUMENTS_MOST = 10
+#: ... and each that is not a text in so many characters, or else as a text that is cut.
+ARGUMENT_LIMIT = 10_000
 
 
 class Message(NamedTuple):
@@ -161,7 +163,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, (int, float, list, tuple, dict)):
         try:
             text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-            if len(text.encode()) <= MESSAGE_LIMIT:
+            if len(text.encode()) <= ARGUMENT_LIMIT:
                 return json.loads(text)
         except (TypeError, ValueError, RecursionError):
             pass  # as text, then

@@ -69,7 +69,7 @@ class Row(NamedTuple):
     Attributes:
         route: Its route.
         name: Its name, for the WorkerContext.
-        entrypoint: Itself, where its class maps the arguments; else None.
+        entrypoint: Itself, where its class maps the arguments or the result; else None.
         replies: Whether somebody waits for the result.
     """
 

@@ -32,7 +32,8 @@ logger = logging.getLogger(__name__)
 CANCEL_TIMEOUT_S = 5.0
 #: How long interrupted targets get, in seconds, to come to their end.
 INTERRUPT_TIMEOUT_S = 0.4
-#: How long the last settlements get, in seconds: what is left of the stop's time, at least and at most.
+#: How long the last settlements and answers get, in seconds: what is left of the stop's time, at least and
+#: at most.
 FLUSH_TIMEOUT_S = 0.4
 GOODBYE_TIMEOUT_S = 5.0
 #: How often a stop looks, in seconds, whether a second signal came: handlers only set an event.
@@ -62,6 +63,7 @@ class Service:
         self._spawned = Group()
         self._started = Event()
         self._cut_short = Event()
+        self._set_up: list[Entrypoint] = []
         self._fed_by: list[Entrypoint] = []
         self._shared: dict[Any, Any] = {}
         self._health: Any = None
@@ -122,6 +124,7 @@ class Service:
         self.pool.start()
         self._watchdog.start()  # not before: what targets import may take its time
         for entrypoint in self.entrypoints:
+            self._set_up.append(entrypoint)
             entrypoint.setup(self)
         announce(self)
         self.broker.declare(event_exchange(self.settings.service_name, self.settings))
@@ -166,7 +169,8 @@ class Service:
         if not in_time:
             self.pool.interrupt(INTERRUPT_TIMEOUT_S)
             self._give_back()
-        self.broker.close(max(FLUSH_TIMEOUT_S, min(GOODBYE_TIMEOUT_S, deadline - time.monotonic())))
+        self.broker.close(_time_left(deadline))
+        self._release_entrypoints(deadline)
         self.pool.close()
         if self._health is not None:
             self._health.stop()
@@ -210,6 +214,14 @@ class Service:
         self._spawned.kill(timeout=INTERRUPT_TIMEOUT_S)
         self.broker.stop(min(CANCEL_TIMEOUT_S, self.settings.stop_timeout_s))
 
+    def _release_entrypoints(self, deadline: float) -> None:
+        """Once all is settled: an entrypoint that answers by itself still has to get its answers out."""
+        for entrypoint in self._set_up:
+            try:
+                entrypoint.close(_time_left(deadline))
+            except Exception:
+                logger.exception('%s: close() failed', entrypoint.name)
+
     def _wait_idle(self, deadline: float) -> bool:
         while not self.pool.wait_idle(min(POLL_S, max(0.0, deadline - time.monotonic()))):
             if self._cut_short.is_set() or time.monotonic() >= deadline:
@@ -230,6 +242,11 @@ class Service:
         logger.error('ending at once')
         logging.shutdown()
         os._exit(1)
+
+
+def _time_left(deadline: float) -> float:
+    """Say how long the last settlements and answers may take, in seconds."""
+    return max(FLUSH_TIMEOUT_S, min(GOODBYE_TIMEOUT_S, deadline - time.monotonic()))
 
 
 def _has_calls(entrypoints: Iterable[Entrypoint]) -> bool:

@@ -50,6 +50,9 @@ class Settings:
     queue_type: Literal['classic', 'quorum'] | None
     declare_exchanges: Literal['durable', 'auto_delete', 'never']
     health_address: Address | None
+    http_address: Address
+    max_request_mb: int
+    max_requests: int
     fail_fast: bool
     log_format: Literal['text', 'json']
 

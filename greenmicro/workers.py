@@ -80,6 +80,7 @@ class Worker:
         place: What this process lends it.
         arguments: How a payload becomes the target's arguments; None: as its only positional one.
         replies: Whether somebody waits for the target's result; otherwise it is dropped.
+        encode: Makes of the result what the outcome holds.
 
     Example:
         >>> class Timed(Worker):
@@ -98,12 +99,14 @@ class Worker:
         place: Place,
         arguments: Arguments | None = None,
         replies: bool = False,
+        encode: Callable[[Any], Any] = codecs.encode,
     ) -> None:
         self.route = route
         self.entrypoint = entrypoint
         self.place = place
         self.arguments = arguments
         self.replies = replies
+        self.encode = encode
         self.target: Callable[..., Any]
         self._method = route.target.rpartition('.')[2]
         self._signature: Any = None
@@ -175,7 +178,7 @@ class Worker:
             if raised is not None:  # an overridden inject() swallowed it; a failure stays one
                 raise raised
             step = Reason.RESULT
-            return Outcome(True, None, codecs.encode(result)) if self.replies else SUCCEEDED
+            return Outcome(True, None, self.encode(result)) if self.replies else SUCCEEDED
         except Interrupted:
             return NOT_RUN
         except BaseException as error:

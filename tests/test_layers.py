@@ -23,7 +23,7 @@ LAYERS = (
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
     'rpc',
     'standalone',
-    *('clock', 'patching', 'watchdog', 'health', 'checks', 'service', 'runner', 'cli', '__main__'),
+    *('clock', 'patching', 'watchdog', 'health', 'http', 'checks', 'service', 'runner', 'cli', '__main__'),
 )
 #: Of the root only this; its lazy names stand for modules, which are imported by their own.
 OF_THE_ROOT = {'__version__'}
@@ -31,9 +31,11 @@ OF_THE_ROOT = {'__version__'}
 FOREIGN = {
     'gevent': (
         *('pools', 'pools.', 'brokers', 'brokers.'),
+        *('http.application', 'http.connection', 'http.connections', 'http.site'),
         *('rpc.caller', 'clock', 'patching', 'watchdog', 'health', 'service', 'runner'),
     ),
-    'greenlet': ('pools.', 'brokers.'),
+    'greenlet': ('pools.', 'brokers.', 'http.connection'),
+    'werkzeug': ('http.routing',),
     'kombu': ('brokers.rabbitmq.', 'cli.connection', 'cli.dead_queue'),
     'amqp': ('brokers.rabbitmq.', 'standalone.', 'cli.connection', 'cli.dead_queue'),
     'vine': ('brokers.rabbitmq.',),

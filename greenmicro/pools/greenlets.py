@@ -263,5 +263,9 @@ def _build_worker(entrypoint: Entrypoint, place: Place) -> Worker:
     """Build an entrypoint's worker; its `arguments` is only asked where it is overridden."""
     overridden = type(entrypoint).arguments is not Entrypoint.arguments
     return entrypoint.route.worker_for(
-        entrypoint.name, place, entrypoint.arguments if overridden else None, entrypoint.replies
+        entrypoint.name,
+        place,
+        entrypoint.arguments if overridden else None,
+        entrypoint.replies,
+        entrypoint.encode,
     )
