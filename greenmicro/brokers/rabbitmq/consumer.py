@@ -9,19 +9,18 @@ from typing import Any
 
 import gevent
 import kombu
-from amqp import exceptions
-from amqp.exceptions import AMQPError, ChannelError, ResourceLocked
+from amqp.exceptions import AMQPError, ChannelError
 from gevent.event import Event
 
 from greenmicro.amqp.topology import Subscription
 from greenmicro.brokers.base import Consumer, Lose, Receive
-from greenmicro.brokers.rabbitmq.backoff import REFUSED_RETRY_S, backoff
 from greenmicro.brokers.rabbitmq.connection import Connection
 from greenmicro.brokers.rabbitmq.contents import Content
 from greenmicro.brokers.rabbitmq.crashes import Fate, Suspicion, lost, moved
 from greenmicro.brokers.rabbitmq.deliveries import Deliveries
 from greenmicro.brokers.rabbitmq.moves import Moves
 from greenmicro.brokers.rabbitmq.owners import ChannelOwner
+from greenmicro.brokers.rabbitmq.refusals import Refusals
 from greenmicro.brokers.rabbitmq.republisher import Republisher
 from greenmicro.brokers.rabbitmq.topology import kombu_queue
 from greenmicro.copies import names_of, retry_of
@@ -44,11 +43,6 @@ MOVES_TIMEOUT_S = 2.0
 SEEN_OUT_LEAST_S = 0.05
 SEEN_OUT_MOST_S = 2.0
 SEEN_OUT_CANCELS = 4
-#: What is wrong with the service rather than the moment: a permission, a missing exchange, arguments that
-#: differ. A queue that is locked (405) is waited for.
-PERMANENT = (exceptions.AccessRefused, exceptions.NotFound, exceptions.PreconditionFailed)
-#: ... and so is one whose node is down, which the broker says by a 404 as well.
-NODE_DOWN = 'is down or inaccessible'
 
 
 class RabbitConsumer(Consumer, ChannelOwner):
@@ -84,7 +78,6 @@ class RabbitConsumer(Consumer, ChannelOwner):
         self._receive = receive
         self._lose_message = lose
         self._republisher = republisher
-        self._reconnect_max_s = reconnect_max_s
         self._on_fatal = on_fatal
         self._queue = subscription.queue.name
         self._deliveries = Deliveries(subscription.prefetch)
@@ -96,10 +89,9 @@ class RabbitConsumer(Consumer, ChannelOwner):
         self._stopping = Event()
         self._changed = Event()  # the channel is lost, or we are to stop
         self._error: Exception | None = None
-        self._was_up = False
         self._cancel_s = 0.0
-        self._told = ''
         self._losses = 0
+        self._refusals = Refusals(subscription, reconnect_max_s)
         self.lasting = subscription.lasting
         self.sole = subscription.sole
         self.ready = Event()
@@ -121,7 +113,8 @@ class RabbitConsumer(Consumer, ChannelOwner):
     def hindrances(self) -> Iterator[str]:
         """Say why it is not consuming at this moment, if it is not."""
         if not self.ready.is_set() and not self.sole:
-            yield f'queue {self._queue}: not consuming ({self._error or self._told or "no connection yet"})'
+            why = self._error or self._refusals.told or 'no connection yet'
+            yield f'queue {self._queue}: not consuming ({why})'
 
     @property
     def active(self) -> bool:
@@ -141,14 +134,12 @@ class RabbitConsumer(Consumer, ChannelOwner):
             self.stopped.set()
 
     def _run(self, connection: Connection) -> None:
-        delays = backoff(self._reconnect_max_s)
         while not self._stopping.is_set():
             self._error = None
             self._changed.clear()
             consumer = None
             try:
                 consumer = self._open(connection)
-                delays = backoff(self._reconnect_max_s)
                 self._changed.wait()
                 if self._error is None:  # so we are to stop; settling goes on on this channel
                     began = time.monotonic()
@@ -160,15 +151,12 @@ class RabbitConsumer(Consumer, ChannelOwner):
                 self._error = self._error or error
             if connection.wire.lost.ready():
                 return
-            if not self._may_try_again():
+            if self._refusals.is_final(self._error):
+                self._on_fatal(BrokerError(f'queue {self._queue!r}: {self._error}'))
                 break
+            self._refusals.tell(self._error)
             self._close_channel(consumer)
-            if self._queue_gone or not isinstance(self._error, ChannelError):
-                self._stopping.wait(next(delays))
-            elif self.sole:
-                self._stopping.wait(self._reconnect_max_s)
-            else:  # closed while it consumed (an ack that came too late), or refused
-                self._stopping.wait(REFUSED_RETRY_S if consumer is None else self._reconnect_max_s)
+            self._stopping.wait(self._refusals.delay_s(self._error, consumer is not None))
         self.stopped.set()
 
     def _open(self, connection: Connection) -> Any:
@@ -182,10 +170,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
         consumer = kombu.Consumer(channel, [kombu_queue(subscription)], prefetch_count=subscription.prefetch)
         consumer.consume()
         if self._error is None:
-            if self._was_up:
-                logger.info('queue %s: consuming again', self._queue)
-            self._was_up = True
-            self._told = ''
+            self._refusals.note_up()
             self.ready.set()
         return consumer
 
@@ -205,30 +190,6 @@ class RabbitConsumer(Consumer, ChannelOwner):
             except (AMQPError, OSError):
                 return  # there is nobody to wait for
             gevent.sleep(max(0.0, wait_s - self._deliveries.since_written_s()))
-
-    def _may_try_again(self) -> bool:
-        """Say so once for each change of state; False when the broker refuses us for good."""
-        permanent = isinstance(self._error, PERMANENT) and NODE_DOWN not in str(self._error)
-        if permanent and not self._queue_gone and not self._was_up:
-            self._on_fatal(BrokerError(f'queue {self._queue!r}: {self._error}'))
-            return False
-        if self.sole and isinstance(self._error, ResourceLocked):
-            logger.debug('queue %s: another one has it', self._queue)
-        elif self._told != str(self._error):
-            self._told = str(self._error)
-            logger.warning('queue %s: not consuming (%s), trying again', self._queue, self._error)
-        return True
-
-    @property
-    def _queue_gone(self) -> bool:
-        """Whether there is no queue, though it was declared: it was still being deleted then.
-
-        RabbitMQ 4 cancels the consumers of a quorum queue a moment before it forgets it: 2 of 40 declarations
-        found the old one, and its binding nothing.
-        """
-        return isinstance(self._error, exceptions.NotFound) and f"no queue '{self._queue}'" in str(
-            self._error
-        )
 
     def _close_channel(self, consumer: Any) -> None:
         # After a cancel by the broker it is still open, and what was delivered on it still ours.
