@@ -21,6 +21,8 @@ from greenmicro.settings import Settings
 
 #: How often, in seconds, the reader looks whether it is to end, and sees to heartbeats.
 LOOK_S = 0.25
+#: How long, in seconds, a close waits for the reader, which may be in the middle of a frame.
+GOODBYE_S = 5.0
 
 
 class LostError(PublishError):
@@ -171,12 +173,14 @@ class Session:
         """Say goodbye, if the broker is still there."""
         self._ending = True
         if self._reader.is_alive() and self._reader is not threading.current_thread():
-            self._reader.join(2 * LOOK_S + 1)
-        if self.error is None:
+            self._reader.join(GOODBYE_S)
+        if self.error is None and not self._reader.is_alive():  # else the broker may be stuck, or the reader
             try:
                 self._connection.close()
             except (AMQPError, OSError):
                 self._connection.collect()
+        else:
+            self._connection.collect()
         self._lose(self.error or ConnectionError('the client was closed'))
 
     def abandon(self) -> None:
