@@ -51,7 +51,9 @@ class Watchdog:
         self._ran_at = time.monotonic()
         greenlet = self._greenlet = gevent.spawn(self._beat)
         hub_thread = monkey.get_original('_thread', 'get_ident')()
-        monkey.get_original('_thread', 'start_new_thread')(self._watch, (greenlet, hub_thread, os.dup(2)))
+        # Where there was no standard error at the start its number may be a connection's by now.
+        stderr = os.dup(2) if sys.stderr is not None else None
+        monkey.get_original('_thread', 'start_new_thread')(self._watch, (greenlet, hub_thread, stderr))
 
     def stop(self) -> None:
         """Watch no more; the thread ends a tick later."""
@@ -78,7 +80,7 @@ class Watchdog:
                 self._last, self._ended_at = (stall[0], blocked_s), self._ran_at
                 logger.warning('blocked for %.1f s by %s', blocked_s, stall[1])
 
-    def _watch(self, greenlet: object, hub_thread: int, stderr: int) -> None:
+    def _watch(self, greenlet: object, hub_thread: int, stderr: int | None) -> None:
         """Look whether the hub still beats; counted in ticks, since a frozen process is no blocked hub.
 
         Runs in: the thread, with nothing of gevent's, which would make a second hub.
@@ -93,11 +95,12 @@ class Watchdog:
             ticks += 1
             if ticks == self._ticks:
                 self._tell(hub_thread, stderr)
-        os.close(stderr)
+        if stderr is not None:
+            os.close(stderr)
 
-    def _tell(self, hub_thread: int, stderr: int) -> None:
+    def _tell(self, hub_thread: int, stderr: int | None) -> None:
         stall = _whereabouts(sys._current_frames().get(hub_thread))
-        if logger.getEffectiveLevel() <= logging.WARNING:
+        if stderr is not None and logger.getEffectiveLevel() <= logging.WARNING:
             line = f'greenmicro: blocked for {time.monotonic() - self._ran_at:.1f} s so far by {stall[1]}\n'
             try:
                 os.write(stderr, line.encode(errors='replace'))

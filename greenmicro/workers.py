@@ -11,7 +11,7 @@ from greenmicro import codecs, targets
 from greenmicro.delays import delay_fault
 from greenmicro.dependencies import CURRENT, BeginCall, Dependency, Publish, WorkerContext, no_calls
 from greenmicro.errors import ArgumentsError, ConfigError, ContentRefusedError, PayloadError
-from greenmicro.injection import Injection
+from greenmicro.injections import injection_of
 from greenmicro.limits import Limit
 from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Reason, arguments_json
 from greenmicro.signals import Reject, RetryLater
@@ -226,7 +226,7 @@ class Worker:
 
         They are left in the opposite order, told of the target's exception if there is one.
         """
-        return Injection(self.route.dependencies, context)
+        return injection_of(self.route.dependencies, context)
 
     def call(self, payload: Any, dependencies: dict[str, Any]) -> Any:
         """Call the target, as `target(payload, **dependencies)` unless the entrypoint maps otherwise."""

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / 'greenmicro'
 LAYERS = (
     *('errors', 'targets', 'uris', 'addresses', 'tls', 'messages', 'delays', 'signals', 'retry'),
     *('kinds', 'modes', 'keys', 'settings', 'codecs', 'copies', 'dead_letters'),
-    *('hops', 'translators', 'dependencies', 'injection', 'logs', 'limits', 'workers', 'routes'),
+    *('hops', 'translators', 'dependencies', 'injections', 'logs', 'limits', 'workers', 'routes'),
     *('hosting', 'fates', 'entrypoints', 'cron'),
     *('amqp.topology', 'amqp', 'rpc.protocol', 'rpc.entrypoints', 'rpc.dependencies'),
     *('pipe', 'progress', 'servicepipe', 'alarm', 'resident', 'child'),

@@ -1,6 +1,7 @@
 """Watchdog: that it names what blocks the hub, while it does and afterwards, and nothing else."""
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from greenmicro.watchdog import Watchdog
 from tests.support.program import Program
+
+pytestmark = pytest.mark.usefixtures('measured')
 
 MAIN = """\
 import logging
@@ -89,6 +92,23 @@ def test_where_warnings_are_not_wanted_there_is_none(tmp_path: Path, programs: l
     program.wait_for('computed')
     assert program.stop() == 0
     assert 'blocked' not in program.output
+
+
+def test_without_a_standard_error_nothing_is_written_to_what_has_its_number(
+    tmp_path: Path, programs: list[Program]
+) -> None:
+    """That may be a connection to the broker."""
+    main = MAIN.format(mode='thread', level='INFO')
+    (tmp_path / 'main.py').write_text(f"other = open('other', 'w')\nprint(other.fileno())\n{main}")
+    (tmp_path / 'tasks.py').write_text(TASKS)
+    command = f'exec {sys.executable} main.py 2>&-'
+    programs.append(Program(tmp_path, '-c', command, python='/bin/sh').start())
+    programs[-1].wait_for('2\ncomputing')
+    gevent.sleep(0.5)
+    (tmp_path / 'go').touch()
+    programs[-1].wait_for('computed')
+    assert programs[-1].stop() == 0
+    assert (tmp_path / 'other').read_text() == ''
 
 
 def test_what_is_no_target_is_told_by_its_stack(caplog: pytest.LogCaptureFixture) -> None:

@@ -85,11 +85,12 @@ class GreenletPool(Pool):
 
     def submit(self, entrypoint: Entrypoint, message: Message) -> None:
         """Let the job wait, and see to it that a greenlet takes it; see the contract."""
-        if not self._running:
+        if self._idle.is_set():
             self._turn_began = monotonic()
-        self._idle.clear()
+            self._idle.clear()
         self.pending.put(entrypoint, message)
-        self._wake()
+        if not self._waking:
+            self._wake()
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Wait until nothing runs and nothing waits; see the contract."""

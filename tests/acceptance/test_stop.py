@@ -10,6 +10,8 @@ from tests.support.amqp_client import Client
 from tests.support.ledger import Ledger
 from tests.support.rabbitmq import Node
 
+pytestmark = pytest.mark.usefixtures('measured')
+
 WORKERS = 2
 QUEUES = 3
 PER_QUEUE = 4

@@ -8,8 +8,9 @@ Rows under load keep it up until so many are confirmed, and their fault comes tw
 others have so many messages around their bad ones. The seed decides when the fault comes, how often, how the
 publisher pauses, how many messages are between two bad ones, and the proxy's jitter. Rows whose messages are
 slow, or large, by nature (N7, N8, B7a, B8, Q6, Q7, Q8, Q12, M6a, T2, T12, H1, H2, H3) carry a part of it, or
-their own numbers. With 20,000 messages a cell takes {MINUTES}, four cells side by side on two cores; all
-rows with all seeds take days, so choose. What is played is reported after each row: interrupt it at will.
+their own numbers. With 2,000 messages a cell of N1 took 40 to 55 s, four side by side on two busy cores, so
+reckon with up to 10 minutes for 20,000; all rows with all seeds take days: choose. What is played is reported
+after each row: interrupt it at will.
 """
 
 from gevent import monkey
@@ -20,12 +21,11 @@ monkey.patch_all()
 import argparse
 import os
 import platform
-import signal
 import sys
 import time
 from pathlib import Path
 
-from tests.faults import report
+from tests.faults import interrupts, report
 from tests.faults.cluster import Cluster
 from tests.faults.frameworks import FRAMEWORKS
 from tests.faults.play import Result, play_row
@@ -46,7 +46,7 @@ SIDE_BY_SIDE = 4
 def main() -> int:
     """Play what is asked for; the exit code is 1 when a cell failed, 130 when it was interrupted."""
     asked = arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts.to_main()
     playing = Playing(asked)
     interrupted = False
     try:

@@ -67,7 +67,8 @@ class BrokerSide:
 
     def channels(self) -> set[str]:
         """The channels that are open in the vhost, by the broker's names for them."""
-        return set(re.findall(r'<[\d.]+>', self.node.eval(CHANNELS.format(vhost=binary(self.vhost)))))
+        # As <0.734.0> or, by another Erlang, <rabbit@localhost.734.0>.
+        return set(re.findall(r'<[^<>]+>', self.node.eval(CHANNELS.format(vhost=binary(self.vhost)))))
 
     def channel_errors(self) -> int:
         """How many channel errors the broker has logged for this vhost."""

@@ -8,15 +8,17 @@ from typing import Any
 import gevent
 import pika
 import pika.exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from tests.faults.tier import Course
 from tests.support.amqp_client import Client
 from tests.support.raw_amqp import RawPublisher, short
 
-RETRY_S = 0.02
+RETRY_S, AHEAD_S = 0.02, 0.05
 #: The flags of content type, content encoding and delivery mode, and these: persistent JSON.
 PLAIN = b'\xd0\x00' + short(b'application/json') + short(b'utf-8') + b'\x02'
-FAULTS = (pika.exceptions.AMQPError, OSError)
+#: A connector's own errors are no AMQPErrors: its time-out on a frozen broker for one.
+FAULTS = (pika.exceptions.AMQPError, AMQPConnectorException, OSError)
 
 
 class Publisher:
@@ -27,6 +29,7 @@ class Publisher:
         exchange: where it publishes.
         routing_key: with which key, unless told otherwise.
         course: how it pauses under load, and how long it may take.
+        done: how many messages are finished; a load may be only so far ahead of that.
 
     Attributes:
         confirmed: A: the ids that were confirmed.
@@ -35,11 +38,14 @@ class Publisher:
         issued: how many ids it has given out; each ends in its number.
     """
 
-    def __init__(self, uri: str, exchange: str, routing_key: str, course: Course) -> None:
+    def __init__(
+        self, uri: str, exchange: str, routing_key: str, course: Course, done: Callable[[], int]
+    ) -> None:
         self.uri = uri
         self.exchange = exchange
         self.routing_key = routing_key
         self.course = course
+        self.done = done
         self.confirmed: set[str] = set()
         self.confirmed_at: dict[str, float] = {}
         self.unknown: set[str] = set()
@@ -132,6 +138,8 @@ class Publisher:
         def one(client: Client) -> bool:
             self._publish(client, self.routing_key, fields)
             gevent.sleep(next(pauses))
+            while going[0] and self.course.too_far(len(self.confirmed), self.done):
+                gevent.sleep(AHEAD_S)
             return going[0]
 
         self._insist(one)

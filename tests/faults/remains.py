@@ -12,7 +12,7 @@ from tests.support.rabbitmq import Node
 POLL_S = 0.05
 OUT_QUEUE = 'out'
 #: So many messages a second are read at least, on a shared machine.
-SLOWEST = 500
+SLOWEST = 100
 
 
 class Remains:

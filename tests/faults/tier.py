@@ -1,7 +1,7 @@
 """Tier: how much of a row is played, and what its seed decides for one cell."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 #: In the long tier a fault comes so often under one load, and at a pace so much faster than in the others.
@@ -11,6 +11,8 @@ FASTER = 4
 FEWEST_LANES, MOST_LANES = 4, 12
 #: The first and the last moment of a fault, as parts of the load.
 FIRST, LAST = 0.05, 0.9
+#: So many messages may wait for a service under load.
+AHEAD = 500
 #: What a shared machine gets done at least, in messages a second.
 SLOWEST = 20
 
@@ -82,6 +84,10 @@ class Course:
         if not self.tier.count:
             return steady(self.chances, pause_s)
         return self.pace(self.chances, pause_s / FASTER)
+
+    def too_far(self, confirmed: int, done: Callable[[], int]) -> bool:
+        """Whether the load is too far ahead: the messages of a fault would only wait behind it."""
+        return self.tier.count is not None and confirmed - done() > AHEAD
 
     def patience(self, timeout_s: float, messages: int) -> float:
         """How long to wait for so many messages on a shared machine."""

@@ -5,10 +5,11 @@ then on, and answers each with a line, how many connections it has been asked fo
 
     {"up": {"mode": "blackhole"}, "down": {"mode": "delay", "seconds": 0.4}, "accept": "pass"}
 
-`up` is what clients send, `down` what the broker sends. Their modes are `pass`, `blackhole` (read and
-dropped), `stall` (not read), `delay` (`seconds`, and up to `jitter` more), `rate` (`bytes_per_second`) and
-`slice` (`most` bytes a write). `accept` is `pass`, `refuse` (reset at once) or `tarpit` (accepted, and
-nothing more). `now`, `rst` or `fin`, ends all connections once.
+`up` is what clients send, `down` what the broker sends. Their modes are `pass`, `blackhole` (read, and kept
+until it heals: over TCP bytes come late, and never with a hole among them), `stall` (not read), `delay`
+(`seconds`, and up to `jitter` more), `rate` (`bytes_per_second`) and `slice` (`most` bytes a write).
+`accept` is `pass`, `refuse` (reset at once) or `tarpit` (accepted, and nothing more). `now`, `rst` or `fin`,
+ends all connections once.
 """
 
 import asyncio
@@ -91,6 +92,7 @@ class Serving:
         self.state: dict[str, Any] = {}
         self.changed = asyncio.Event()
         self.writers: set[asyncio.StreamWriter] = set()
+        self.held: dict[asyncio.StreamWriter, tuple[str, bytearray]] = {}
         self.accepted = 0
 
     async def serve(self) -> None:
@@ -108,6 +110,11 @@ class Serving:
         self.state = state
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
+        for writer, (way, data) in list(self.held.items()):
+            if self.mode(way)['mode'] != 'blackhole':
+                del self.held[writer]
+                if not writer.is_closing():
+                    writer.write(data)
         for writer in list(self.writers) if 'now' in state else ():
             end(writer, reset=state['now'] == 'rst')
 
@@ -141,12 +148,14 @@ class Serving:
                 await self.forward(way, data, writer)
         except OSError:
             pass
+        self.held.pop(writer, None)
         end(writer, reset=False)
 
     async def forward(self, way: str, data: bytes, writer: asyncio.StreamWriter) -> None:
         mode = self.mode(way)
         name = mode['mode']
         if name == 'blackhole':
+            self.held.setdefault(writer, (way, bytearray()))[1].extend(data)
             return
         if name == 'delay':
             await asyncio.sleep(mode['seconds'] + random.uniform(0, mode.get('jitter', 0)))

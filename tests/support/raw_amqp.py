@@ -18,8 +18,9 @@ CHANNEL_OPEN, CHANNEL_OPEN_OK, CHANNEL_CLOSE, CHANNEL_CLOSE_OK = (20, 10), (20, 
 CONFIRM_SELECT, CONFIRM_SELECT_OK = (85, 10), (85, 11)
 PUBLISH, RETURN, ACK, NACK = (60, 40), (60, 50), (60, 80), (60, 120)
 TIMEOUT_S = 20.0
-#: So many messages of a stream are on their way at a time.
-WINDOW = 1000
+#: A stream goes out in pieces of so many messages, of which so many may be unconfirmed: the broker confirms
+#: what it has saved, which takes it 100 ms and more.
+PIECE, UNCONFIRMED = 1000, 20_000
 MANDATORY = b'\x01'
 
 
@@ -39,7 +40,8 @@ class RawPublisher:
         self._socket: socket.socket | None = None
         self._buffer = b''
         self._frame_max = 0
-        self._confirmed = 0
+        self._sent = 0
+        self._unconfirmed: set[int] = set()
 
     def publish(self, exchange: str, routing_key: str, properties: bytes, body: bytes) -> bool:
         """Publish a message and return whether the broker took it.
@@ -53,8 +55,9 @@ class RawPublisher:
         try:
             if self._socket is None:
                 self._connect()
-            self._send(self._message(publish_method(exchange, routing_key, b'\0'), properties, body))
-            self._confirm(1)
+            message = self._message(publish_method(exchange, routing_key, b'\0'), properties, body)
+            self._send_out([message])
+            self._read_confirms(0)
             return True
         except (RefusedError, OSError):
             self.close()
@@ -77,15 +80,16 @@ class RawPublisher:
             self._connect()
         start = publish_method(exchange, routing_key, MANDATORY)
         left = iter(bodies)
-        while window := [self._message(start, properties, body) for body in itertools.islice(left, WINDOW)]:
-            self._send(b''.join(window))
-            self._confirm(len(window))
+        while piece := [self._message(start, properties, body) for body in itertools.islice(left, PIECE)]:
+            self._send_out(piece)
+            self._read_confirms(UNCONFIRMED)
+        self._read_confirms(0)
 
     def close(self) -> None:
         """Close the socket."""
         if self._socket is not None:
             self._socket.close()
-            self._socket, self._buffer, self._confirmed = None, b'', 0
+            self._socket, self._buffer, self._sent, self._unconfirmed = None, b'', 0, set()
 
     def __enter__(self) -> 'RawPublisher':
         return self
@@ -122,15 +126,18 @@ class RawPublisher:
         pieces = [frame(BODY, body[at : at + room]) for at in range(0, len(body), room)]
         return start + frame(HEADER, head) + b''.join(pieces)
 
-    def _confirm(self, count: int) -> None:
-        """Read until so many more are confirmed; those of the tags from `_confirmed` on."""
-        waiting = set(range(self._confirmed + 1, self._confirmed + count + 1))
-        while waiting:
+    def _send_out(self, messages: list[bytes]) -> None:
+        self._unconfirmed.update(range(self._sent + 1, self._sent + len(messages) + 1))
+        self._sent += len(messages)
+        self._send(b''.join(messages))
+
+    def _read_confirms(self, most: int) -> None:
+        """Read until at most so many are unconfirmed."""
+        while len(self._unconfirmed) > most:
             tag, multiple = struct.unpack('>QB', self._expect(ACK))
-            waiting.discard(tag)
+            self._unconfirmed.discard(tag)
             if multiple:
-                waiting = {other for other in waiting if other > tag}
-        self._confirmed += count
+                self._unconfirmed = {other for other in self._unconfirmed if other > tag}
 
     def _expect(self, wanted: tuple[int, int]) -> bytes:
         """Read on to a method, and return its arguments."""

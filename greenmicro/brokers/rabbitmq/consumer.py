@@ -55,7 +55,8 @@ class RabbitConsumer(Consumer, ChannelOwner):
         republisher: Carries dead letters and retries.
         reconnect_max_s: The longest delay between two tries to consume, in seconds.
         max_crashes: At how many processes that ended with it a message is dead-lettered.
-        on_fatal: Called when the broker refuses the queue before it was ever consumed from.
+        on_fatal: Called when the broker refuses the queue before it was ever consumed from, and for what
+            should never happen.
 
     Attributes:
         lasting: Whether it goes on until the connection is closed.
@@ -102,6 +103,8 @@ class RabbitConsumer(Consumer, ChannelOwner):
     def serve(self, connection: Connection) -> None:
         """Consume on a new connection until it is lost; returns at once."""
         self._server = gevent.spawn(self._run, connection)
+        # Without it the service would go on, and consume nothing.
+        self._server.link_exception(lambda dead: self._on_fatal(dead.exception))
 
     def lose_connection(self, error: Exception) -> None:
         """Let go of the connection; what it left unsettled comes again."""
@@ -246,8 +249,10 @@ class RabbitConsumer(Consumer, ChannelOwner):
             self._moves.move(message, publication)
 
     def cancelled(self) -> None:
-        """Hear that the queue is gone, or moved: open a new channel, which declares it again."""
-        self._lose(BrokerError('cancelled by the broker; was the queue deleted?'))
+        """Hear that the queue is gone, or moved, or that we held a message for too long (RabbitMQ 4.3)."""
+        self._lose(
+            BrokerError('cancelled by the broker; was the queue deleted? Or its consumer_timeout over?')
+        )
 
     def closed(self, error: ChannelError) -> None:
         """Hear that the broker has closed the channel."""

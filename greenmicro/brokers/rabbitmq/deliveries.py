@@ -216,7 +216,8 @@ class Deliveries:
     def _ack(self, message: Message) -> None:
         self._unwritten.append(message)
         self._acks.ack(message.delivery.tag)
-        self._ask_to_write()
+        if not self._asked:
+            self._ask_to_write()
 
     def _ask_to_write(self) -> None:
         if not self._asked and self._write_from is not None:

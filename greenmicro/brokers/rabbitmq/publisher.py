@@ -41,7 +41,8 @@ class Publisher(ChannelOwner):
 
     Args:
         settings: The service's settings.
-        on_fatal: Called when the broker refuses us before it was ever reached.
+        on_fatal: Called when the broker refuses us before it was ever reached, and for what should never
+            happen.
 
     Attributes:
         ready: Whether publishing is possible.
@@ -117,6 +118,8 @@ class Publisher(ChannelOwner):
 
     def _serve(self, connection: Connection) -> None:
         self._server = gevent.spawn(self._run, connection)
+        # Without it the service would go on, and publish nothing.
+        self._server.link_exception(lambda dead: self._on_fatal(dead.exception))
 
     def _lose_connection(self, error: Exception) -> None:
         self._lose_channel(error)

@@ -139,6 +139,23 @@ def test_other_arguments_later_are_waited_for(
     assert inbox.next().body == b'1'
 
 
+@pytest.mark.parametrize('broken', ['consumer.kombu_queue', 'publisher.kombu_exchange'])
+def test_what_should_never_happen_ends_the_service(
+    new_side: NewSide, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """Rather than that it goes on without a consumer, or without a publisher."""
+
+    def fail(declared: Any) -> None:
+        raise TypeError('never')
+
+    side = new_side()
+    side.broker.declare(EVENTS)
+    side.subscribe('q')
+    monkeypatch.setattr(f'greenmicro.brokers.rabbitmq.{broken}', fail)
+    side.start()
+    assert str(side.fatal.get(timeout=10)) == 'never'
+
+
 @pytest.mark.parametrize('queue_type', ['classic', 'quorum'])
 def test_what_runs_when_the_connection_is_lost_is_not_run_again(
     rabbitmq: Node, amqp_client: Client, new_side: NewSide, vhost: str, queue_type: str

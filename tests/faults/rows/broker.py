@@ -220,7 +220,7 @@ ACK_LIMIT = Service((Listener('time.sleep(5)'), Listener('', 'other', 'quick')),
 ROWS = (
     on_own('B1', 'broker killed and restarted', killed),
     on_own('B2', 'broker stopped and started', restarted),
-    on_own('B3', 'broker frozen, then running on', frozen),
+    on_own('B3', 'broker frozen, then running on', frozen, service=doing(SENDING, confirm_timeout_s=40.0)),
     on_own('B4', 'broker absent at start', absent_at_start, limits=Limits(recover_s=5.0)),
     on_own('B5', 'all connections closed by an operator', connections_closed),
     on_own('B6', 'memory alarm', lambda scene: alarm(scene, RAISE_MEMORY, CLEAR_MEMORY), service=ALARM),

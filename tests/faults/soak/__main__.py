@@ -15,12 +15,12 @@ monkey.patch_all()
 # ruff: noqa: E402   # imports below the patch, which must come first
 import argparse
 import random
-import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from tests.faults import interrupts
 from tests.faults.evidence import evidence_of
 from tests.faults.frameworks import FRAMEWORKS
 from tests.faults.judge import Limits, verdict
@@ -41,7 +41,7 @@ SETTLE_S = 180.0
 def main() -> int:
     """Soak; the exit code is 1 when anything broke its limit, 130 when it was interrupted."""
     asked = arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts.to_main()
     cell = Cell(FRAMEWORKS[asked.framework], asked.mode, asked.queues)
     # What may be run twice is judged fault by fault.
     limits = Limits(duplicates=None, recover_s=None)

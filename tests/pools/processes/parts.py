@@ -99,7 +99,7 @@ def fork_and_die(payload):
     # By C: Python is not told, so the copy keeps the pipe, and it leaves the process group.
     if not ctypes.PyDLL(None).fork():
         os.setsid()
-        time.sleep(3)
+        time.sleep(15)
         os._exit(0)
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -85,12 +85,11 @@ def test_a_child_whose_target_does_not_heed_its_limit_is_killed_and_replaced(
     monkeypatch.setattr(deadlines, 'GRACE_S', 0.2)
     late, harmless = Recorder(f'late.{target}', timeout_s=LIMIT_S), Recorder('jobs.pid')
     pool = start(harmless, late)
+    began = time.monotonic()
     for one in (harmless, late, harmless):
         pool.submit(one, message())
-    harmless.wait_for(1)
-    began = time.monotonic()
     failed = failure(late.wait_for(1)[0])
-    assert LIMIT_S < time.monotonic() - began < LIMIT_S + 2
+    assert LIMIT_S < time.monotonic() - began < 10  # and not after its 1,000 s
     assert failed.reason == Reason.TIMEOUT
     assert 'the target ran longer than its limit of 0.1 s and did not end within' in failed.error
     assert failed.lineage == ('greenmicro.errors.TargetTimeoutError', 'builtins.BaseException')

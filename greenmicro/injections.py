@@ -1,15 +1,23 @@
-"""Injection: a message's dependencies, entered before the target and left after it."""
+"""Injection: the dependencies of one message, entered before its target is called and left after it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
 from greenmicro.dependencies import Dependency, WorkerContext
 
 logger = logging.getLogger(__name__)
+
+
+def injection_of(
+    dependencies: Mapping[str, Dependency], context: WorkerContext
+) -> AbstractContextManager[dict[str, Any]]:
+    """Return what enters a route's dependencies and leaves them; its value maps their names to values."""
+    return Injection(dependencies, context) if dependencies else NOTHING
 
 
 class Injection:
@@ -53,6 +61,21 @@ class Injection:
             error = _leave(provided, error)
         if error is not None and kind is None:
             raise error
+
+
+class NoInjection:
+    """What a route without dependencies enters and leaves; one for all messages, since it keeps nothing."""
+
+    def __enter__(self) -> dict[str, Any]:
+        return {}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+NOTHING = NoInjection()
 
 
 def _leave(provided: Iterator[Any], error: BaseException | None) -> BaseException | None:
