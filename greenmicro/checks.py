@@ -62,8 +62,8 @@ def warnings(entrypoints: Iterable[Entrypoint], settings: Settings) -> Iterator[
         return
     for entrypoint in entrypoints:
         limit = entrypoint.route.timeout_s
-        # What claims nothing has no queue.
-        if limit is not None and limit >= allowed and entrypoint.claim(settings) is not None:
+        # What keeps no dead letters has no queue.
+        if limit is not None and limit >= allowed and entrypoint.dead_letters:
             yield (
                 f'{entrypoint.name}: its timeout_s of {limit:g} s is not below the {allowed:g} s after which '
                 f'RabbitMQ takes a message back that is not acknowledged, and it would run again: raise '

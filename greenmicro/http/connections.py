@@ -80,10 +80,9 @@ class Connections:
         while True:
             gevent.sleep(max(0.0, due - monotonic()))
             now = monotonic()
-            # While a target blocks the hub nobody reads what clients send: that time is not theirs.
-            stalled = now - due if now - due > LOOK_S else 0.0
             for connection in list(self._open):
-                connection.deadline += stalled
+                # While a target blocks the hub nobody reads what clients send: that time is not theirs.
+                connection.deadline += max(0.0, now - due)
                 if connection.deadline < now:
                     connection.end()
             due = now + LOOK_S

@@ -66,8 +66,8 @@ class HTTPEntrypoint(Entrypoint):
         elif isinstance(self.route, Route):
             for name in self._parameters() & set(self.route.dependencies or ()):
                 yield f'path: <{name}> has the name of a dependency; the target takes both by keyword'
-        if settings is not None and settings.health_address == settings.http_address:
-            yield f'HTTP_ADDRESS and HEALTH_ADDRESS: wanted two, found {settings.http_address} for both'
+        if settings is not None:
+            yield from _setting_faults(settings)
 
     def claim(self, settings: Settings) -> str | None:
         """Say which requests are this entrypoint's alone, whatever the parts of the path are called."""
@@ -127,3 +127,11 @@ class HTTPEntrypoint(Entrypoint):
 
     def _parameters(self) -> set[str]:
         return {name for _, name in _PARAMETER.findall(self.path)}
+
+
+def _setting_faults(settings: Settings) -> Iterator[str]:
+    if settings.health_address == settings.http_address:
+        yield f'HTTP_ADDRESS and HEALTH_ADDRESS: wanted two, found {settings.http_address} for both'
+    if settings.max_request_mb > settings.max_body_mb:
+        most, found = settings.max_body_mb, settings.max_request_mb
+        yield f'MAX_REQUEST_MB: wanted at most {most} as MAX_BODY_MB has it, found {found}'

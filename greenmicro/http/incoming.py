@@ -36,13 +36,10 @@ def message_of(
         waiting: What is told of the outcome; stays in this process.
     """
     query_string = environ['QUERY_STRING']
-    content_type = _BYTES if raw else headers.get('content-type')
+    content_type = _BYTES if raw else _decoded_as(headers.get('content-type'))
     content = body
     if not raw and not body:
         content, content_type = _json_of(query_string), JSON
-    elif content_type is not None and '+json' in content_type:
-        media, _, parameter = content_type.partition(';')
-        content_type = f'{JSON};{parameter}' if media.strip().lower().endswith('+json') else content_type
     given = headers.get('x-request-id', '')
     properties = {
         'content_type': content_type,
@@ -52,6 +49,14 @@ def message_of(
     client = environ.get('REMOTE_ADDR', '')
     request = (environ['REQUEST_METHOD'], path, query_string, headers, parameters, client, bool(body))
     return Message(content, properties, {REQUEST_HEADER: request, **_context(headers)}, delivery=waiting)
+
+
+def _decoded_as(content_type: str | None) -> str | None:
+    """Say as what a body is decoded: JSON has many names (RFC 6839, 3.1)."""
+    if content_type is None or content_type == JSON:
+        return content_type
+    media, _, parameters = content_type.partition(';')
+    return f'{JSON};{parameters}' if media.strip().lower().endswith('+json') else content_type
 
 
 def _json_of(query_string: str) -> bytes:

@@ -37,10 +37,9 @@ def problem(status: int, detail: str = '', headers: Iterable[tuple[str, str]] = 
         headers: More headers.
         members: More members of the problem.
     """
-    content = {'title': _title(status), **members, 'status': status}
-    if detail:
-        content['detail'] = detail
-    return Answer(status, [('Content-Type', PROBLEM), *headers], to_json(content))
+    told = {'detail': detail} if detail else {}
+    content = to_json({'title': _title(status), 'status': status, **told, **members})
+    return Answer(status, [('Content-Type', PROBLEM), *headers], content)
 
 
 def unavailable(detail: str, delay_s: float = RETRY_AFTER_S) -> Answer:

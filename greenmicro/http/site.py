@@ -78,6 +78,8 @@ class Site:
                 'nobody else listens on'
             ) from error
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if descriptors != resource.RLIM_INFINITY:
+            most = max(1, min(most, descriptors // 2))
         handler: Any = partial(Connection, self._connections)
         return WSGIServer(
             listening,
@@ -86,6 +88,6 @@ class Site:
             error_log=None,
             handler_class=handler,
             # Half of the descriptors stay: a lost connection to the broker has to come back.
-            spawn=max(1, min(most, descriptors // 2)),
+            spawn=most,
             environ={'SERVER_NAME': address.host},  # or it is looked up, which may take seconds
         )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
+import gevent
 import pytest
+from gevent.event import Event
 
 from greenmicro.entrypoints import Entrypoint
 from greenmicro.runner import Runner
@@ -82,6 +85,38 @@ def rest_of(client: socket.socket) -> bytes:
     except ConnectionResetError:
         pass  # it did not read all that was sent
     return received
+
+
+class Gate:
+    """A target that says how many have come in, and lets them out when it is opened."""
+
+    def __init__(self) -> None:
+        self.opened = Event()
+        self.inside = 0
+        self.came = Event()
+
+    def __call__(self, payload: Any) -> Any:
+        self.inside += 1
+        self.came.set()
+        self.opened.wait()
+        return payload
+
+    def wait_for(self, number: int) -> None:
+        while self.inside < number:
+            self.came.clear()
+            assert self.came.wait(20)
+
+
+def wait_until(is_so: Any) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline
+        gevent.sleep(0.005)
+
+
+def requests_of(place: Place) -> int:
+    number: int = place.runner._service.entrypoints[0].site._application._requests
+    return number
 
 
 #: Runs a service until the end of the test.

@@ -124,6 +124,12 @@ def test_an_old_client_is_answered(place: Place) -> None:
     assert status_of(place.tell(GET + CLOSE)) == 200
 
 
+def test_an_upgrade_is_let_be(place: Place) -> None:
+    """The request is answered as if it had not asked for one."""
+    upgrade = b'Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 7\r\n\r\n{"a":1}'
+    assert b'\r\n\r\n{"a":1}HTTP/1.1 200 OK' in place.tell(POST + upgrade + GET + CLOSE)
+
+
 def test_a_proxys_form_of_a_request(place: Place) -> None:
     """With the whole address."""
     sent = b'GET http://a/?b=c HTTP/1.1\r\nHost: a\r\n' + CLOSE

@@ -273,6 +273,9 @@ def test_it_says_what_is_wrong_with_it() -> None:
     assert faults_of('GET', '/', Route('tasks.get'), **both) == [
         'HTTP_ADDRESS and HEALTH_ADDRESS: wanted two, found :8080 for both'
     ]
+    assert faults_of('GET', '/', Route('tasks.get'), MAX_REQUEST_MB=65) == [
+        'MAX_REQUEST_MB: wanted at most 64 as MAX_BODY_MB has it, found 65'
+    ]
 
 
 def test_without_werkzeug_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,53 +1,18 @@
-"""Site: the end of a service that answers over HTTP, clients that go, and too many of them."""
+"""Site: the end of a service that answers over HTTP, clients that go, and many of them."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import gevent
 import pytest
-from gevent.event import Event
 
 from greenmicro.errors import StopTimeoutError
-from greenmicro.http import application
 from greenmicro.http.entrypoints import HTTPEntrypoint
 from greenmicro.routes import Route
 from tests.fakes import tasks
-from tests.http.conftest import Got, Place, Serve, ask
+from tests.http.conftest import Gate, Got, Place, Serve, ask, requests_of, wait_until
 from tests.support.ports import accepts
-
-
-class Gate:
-    """A target that says how many have come in, and lets them out when it is opened."""
-
-    def __init__(self) -> None:
-        self.opened = Event()
-        self.inside = 0
-        self.came = Event()
-
-    def __call__(self, payload: Any) -> Any:
-        self.inside += 1
-        self.came.set()
-        self.opened.wait()
-        return payload
-
-    def wait_for(self, number: int) -> None:
-        while self.inside < number:
-            self.came.clear()
-            assert self.came.wait(20)
-
-
-def wait_until(is_so: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline
-        gevent.sleep(0.005)
-
-
-def requests_of(place: Place) -> int:
-    number: int = place.runner._service.entrypoints[0].site._application._requests
-    return number
 
 
 def begin_stop(place: Place) -> Any:
@@ -137,21 +102,6 @@ def test_a_client_that_goes_leaves_its_work_to_be_done(serve: Serve) -> None:
     assert {'n': '1'} in done
 
 
-def test_too_many_requests_are_to_come_again(serve: Serve) -> None:
-    """At once, while those before them are worked on."""
-    gate = Gate()
-    with tasks(gate=gate) as module:
-        place = serve(HTTPEntrypoint('GET', '/', Route(f'{module}.gate')), MAX_REQUESTS=2, MAX_WORKERS=1)
-        asked = [gevent.spawn(place.ask, 'GET', '/') for _ in range(2)]
-        wait_until(lambda: requests_of(place) == 2)
-        refused = place.ask('GET', '/')
-        gate.opened.set()
-        assert [one.get(timeout=20).status for one in asked] == [200, 200]
-        assert place.ask('GET', '/').status == 200
-    assert (refused.status, refused.headers['Retry-After']) == (503, '1')
-    assert refused.payload['detail'] == 'too many requests wait'
-
-
 def test_more_clients_than_may_be_connected_wait(serve: Serve) -> None:
     """Until one of them goes; nobody is refused."""
     with tasks(echo=lambda payload: payload) as module:
@@ -162,22 +112,6 @@ def test_more_clients_than_may_be_connected_wait(serve: Serve) -> None:
         first.close()
         assert third.get(timeout=20).status == 200
         second.close()
-
-
-def test_bodies_of_all_together_have_a_bound(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What goes over it is to come again; what was held is let go of."""
-    monkeypatch.setattr(application, 'HELD_MOST', 0)
-    gate = Gate()
-    body = b'"' + b'x' * 600_000 + b'"'
-    with tasks(gate=gate) as module:
-        place = serve(HTTPEntrypoint('POST', '/', Route(f'{module}.gate')), MAX_REQUEST_MB=1)
-        first = gevent.spawn(place.ask, 'POST', '/', body, Content_Type='application/json')
-        gate.wait_for(1)
-        second = place.ask('POST', '/', body, Content_Type='application/json')
-        gate.opened.set()
-        assert (second.status, second.headers['Retry-After']) == (503, '1')
-        assert first.get(timeout=20).status == 200
-        assert place.ask('POST', '/', body, Content_Type='application/json').status == 200
 
 
 def test_many_clients_at_once(serve: Serve) -> None:
