@@ -58,11 +58,11 @@ class Application:
         headers = list(answer.headers)
         if answer.status not in BODILESS:
             headers.append(('Content-Length', str(len(answer.body))))
+        connection.allow()
         if not connection.body.drain():
             connection.refuse()
         if self._connections.stopping or connection.close_connection:
             headers.append(('Connection', 'close'))
-        connection.allow()
         start_response(status_line(answer.status), headers)
         if environ['REQUEST_METHOD'] == 'HEAD':
             return []
@@ -97,16 +97,13 @@ class Application:
             raise self._too_large()
         if source.is_unread and connection.head.get('content-encoding', 'identity').lower() != 'identity':
             raise RefusedError(415, 'wanted a body that is not compressed', [('Accept-Encoding', 'identity')])
-        try:
-            for piece in source.pieces(connection.allow):
-                body += piece
-                self._held += len(piece)
-                if len(body) > most:
-                    raise self._too_large()
-                if self._held > max(HELD_MOST, most):
-                    raise RefusedError(503, 'too much is being sent', [('Retry-After', '1')])
-        except OSError:
-            raise RefusedError(400, 'the body is broken off, or its chunks are none') from None
+        for piece in source.pieces(connection.allow):
+            body += piece
+            self._held += len(piece)
+            if len(body) > most:
+                raise self._too_large()
+            if self._held > max(HELD_MOST, most):
+                raise RefusedError(503, 'too much is being sent', [('Retry-After', '1')])
 
     def _too_large(self) -> RefusedError:
         return RefusedError(413, f'wanted a body of at most {self._settings.max_request_mb} MB')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from http import HTTPStatus
 from time import monotonic
@@ -190,26 +190,43 @@ class Connection(WSGIHandler):
 class Body(Input):
     """The body of a request; who leaves some of it unread ends the connection."""
 
+    #: Whether it ended before its end: what follows is no request.
+    broken = False
+
     @property
     def is_unread(self) -> bool:
         """Whether there is more to come."""
-        return bool(self.chunk_length if self.chunked_input else self.position < (self.content_length or 0))
+        if self.chunked_input:
+            return self.broken or self.chunk_length != 0
+        return self.broken or self._left > 0
 
     def drain(self) -> bool:
         """Read a body that is short and on its way; return whether the connection may go on."""
-        if self.is_unread and not self.chunked_input and self.socket is None and self._left <= PIECE:
-            try:
-                self.read(PIECE)
-            except OSError:
-                return False
+        if 0 < self._left <= PIECE and not (self.broken or self.chunked_input or self.socket is not None):
+            self._next()
         return not self.is_unread
 
-    def pieces(self, allow: Callable[[], None]) -> Any:
-        """Yield the body in pieces; before each, `allow` is called."""
+    def pieces(self, allow: Callable[[], None]) -> Iterator[bytes]:
+        """Yield the body in pieces; before each, `allow` is called.
+
+        Raises:
+            RefusedError: It is none.
+        """
         while self.is_unread:
             allow()
-            if piece := self.read(PIECE):
+            if piece := self._next():
                 yield piece
+            if self.broken:
+                raise RefusedError(400, 'the body is broken off, or its chunks are none')
+
+    def _next(self) -> bytes:
+        try:
+            piece: bytes = self.read(PIECE)
+        # gevent's own faults, too, over a chunk whose length is none.
+        except (OSError, ValueError, TypeError):
+            self.broken = True
+            return b''
+        return piece
 
     @property
     def _left(self) -> int:

@@ -55,6 +55,10 @@ def payload_of(received: bytes) -> Any:
         (POST + b'Content-Length: 2000000\r\n\r\n', 413),
         (POST + b'Content-Length: 2\r\nContent-Encoding: gzip\r\n' + CLOSE + b'{}', 415),
         (POST + b'Transfer-Encoding: chunked\r\n\r\nx\r\n', 400),
+        (POST + b'Transfer-Encoding: chunked\r\n\r\n\r\n', 400),
+        (POST + b'Transfer-Encoding: chunked\r\n\r\n1;x=\n' + b' ' * 9_000 + b'', 400),
+        (POST + b'Transfer-Encoding: chunked\r\n\r\n2\r\n{}0\r\n\r\n', 400),
+        (POST + b'Transfer-Encoding: chunked\r\n\r\nf' * 20 + b'\r\n', 400),
     ],
 )
 def test_what_is_no_request_is_told_so(place: Place, sent: bytes, status: int) -> None:
@@ -146,7 +150,14 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     'sent',
-    [b'', b'GET / HT', GET, GET + b'A: ', POST + b'Content-Length: 7\r\n\r\n{"a"'],
+    [
+        b'',
+        b'GET / HT',
+        GET,
+        GET + b'A: ',
+        POST + b'Content-Length: 7\r\n\r\n{"a"',
+        b'POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\n{"a"',
+    ],
 )
 def test_who_is_slow_is_let_go(hasty: None, place: Place, sent: bytes) -> None:
     """Wherever it stops; without an answer, or with one."""
