@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from greenmicro import hops
 from greenmicro.errors import RPCError
+from greenmicro.ids import new_id
 from greenmicro.messages import Call, Message, Publication, Reply
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class WorkerContext:
     def call_id(self) -> str:
         """The id of this run: `service.method.uuid`."""
         if not self._call_id:
-            self._call_id = f'{self.service}.{self.method}.{uuid.uuid4()}'
+            self._call_id = f'{self.service}.{self.method}.{new_id()}'
         return self._call_id
 
     @property

@@ -54,6 +54,11 @@ class Progress:
         """Be in a file from now on, whose descriptor is not needed any longer then."""
         self._words = memoryview(mmap.mmap(fd, SIZE)).cast('Q')
 
+    def leave(self) -> None:
+        """Share nothing any more, since the child has ended, or in a process that a target forked."""
+        # The descriptor that mmap keeps for itself is closed with the last reference to it, which is this.
+        self._words = memoryview(bytearray(SIZE)).cast('Q')
+
     # The child's side.
 
     def start(self, number: int) -> bool:
@@ -76,10 +81,6 @@ class Progress:
     def end_call(self) -> None:
         """Say that it has ended."""
         self._words[_CALL_BEGAN] = 0
-
-    def leave(self) -> None:
-        """Say nothing any more, in a process that a target forked."""
-        self._words = memoryview(bytearray(SIZE)).cast('Q')
 
     # The service's side.
 

@@ -19,7 +19,7 @@ from greenmicro.dependencies import Dependency, no_calls
 from greenmicro.entrypoints import Entrypoint
 from greenmicro.errors import BrokerError, StopTimeoutError
 from greenmicro.hosting import Shared
-from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Settlement
+from greenmicro.messages import SUCCEEDED, Failure, Message, Settlement
 from greenmicro.pools import pool_class
 from greenmicro.pools.base import Pool
 from greenmicro.rpc.caller import Caller
@@ -164,11 +164,11 @@ class Service:
         guard = gevent.spawn(self._end_at_once_when_cut_short)
         self._stop_feeding()
         if not self.settings.worker_mode.drains:
-            self._give_back()
+            self.pool.give_back()
         in_time = self._wait_idle(deadline)
         if not in_time:
             self.pool.interrupt(INTERRUPT_TIMEOUT_S)
-            self._give_back()
+            self.pool.give_back()
         self.broker.close(_time_left(deadline))
         self._release_entrypoints(deadline)
         self.pool.close()
@@ -227,10 +227,6 @@ class Service:
             if self._cut_short.is_set() or time.monotonic() >= deadline:
                 return False
         return True
-
-    def _give_back(self) -> None:
-        for job in self.pool.pending.clear():
-            job.entrypoint.finished(job.message, NOT_RUN)
 
     def _end_at_once_when_cut_short(self) -> None:
         """After a second signal end the process, whatever still waits, as for a broker that is stuck.

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / 'greenmicro'
 #: From the first, which imports nothing of ours, to the last; what is not listed stands with its folder.
 #: A file imports only from those before its own, or from its own folder.
 LAYERS = (
-    *('errors', 'targets', 'uris', 'addresses', 'tls', 'messages', 'delays', 'signals', 'retry'),
+    *('errors', 'targets', 'uris', 'addresses', 'tls', 'messages', 'ids', 'delays', 'signals', 'retry'),
     *('kinds', 'modes', 'keys', 'settings', 'codecs', 'copies', 'dead_letters'),
     *('hops', 'translators', 'dependencies', 'injections', 'logs', 'limits', 'workers', 'routes'),
     *('hosting', 'fates', 'entrypoints', 'cron'),

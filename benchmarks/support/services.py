@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -54,13 +54,23 @@ class Service:
     Args:
         files: The texts of its files, by their names. `{folder}` stands for a folder for its counters.
         python: Its interpreter.
+        arguments: What follows the interpreter.
+        environment: Variables on top of ours.
     """
 
-    def __init__(self, files: Mapping[str, str], python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        files: Mapping[str, str],
+        python: str = sys.executable,
+        arguments: Sequence[str] = ('main.py',),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.files = files
         self.folder = Path(tempfile.gettempdir(), f'benchmark-{uuid.uuid4().hex}')
         self.counters = self.folder / 'counters'
-        self.program = Program(self.folder, measured=False, python=python)
+        self.program = Program(
+            self.folder, *arguments, environment=dict(environment or {}), measured=False, python=python
+        )
 
     @property
     def tree(self) -> ProcessTree:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from greenmicro import codecs
-from greenmicro.amqp.topology import Exchange, event_exchange
+from greenmicro.amqp.topology import Exchange, event_exchange_name
 from greenmicro.delays import delay_fault
 from greenmicro.dependencies import Dependency, WorkerContext
+from greenmicro.ids import new_id
 from greenmicro.messages import Publication
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Producer(Dependency):
 
     def provide(self, context: WorkerContext) -> Iterator[Callable[..., None]]:
         """Yield the function that publishes; runs where the worker runs."""
-        yield partial(_publish_event, context, event_exchange(context.service, context.settings).name)
+        yield partial(_publish_event, context, event_exchange_name(context.service))
 
 
 class Publisher(Dependency):
@@ -143,7 +143,7 @@ def publish(
                 **form,
                 'delivery_mode': 2,
                 'priority': 0,
-                'message_id': str(uuid.uuid4()),
+                'message_id': new_id(),
                 'timestamp': int(time.time()),
                 **properties,
             },

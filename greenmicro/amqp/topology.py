@@ -118,10 +118,17 @@ class Delay:
     unheard: Queue | None = None
 
 
+def event_exchange_name(source_service: str) -> str:
+    """Return the name of the exchange that a service publishes its events on."""
+    return f'{source_service}.events'
+
+
 def event_exchange(source_service: str, settings: Settings) -> Exchange:
     """Return the exchange that a service publishes its events on."""
     how = settings.declare_exchanges
-    return Exchange(f'{source_service}.events', auto_delete=how == 'auto_delete', declared=how != 'never')
+    return Exchange(
+        event_exchange_name(source_service), auto_delete=how == 'auto_delete', declared=how != 'never'
+    )
 
 
 def event_queue_name(source_service: str, event_name: str, service: str, target: str) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from greenmicro.dependencies import BeginCall, Publish, no_calls
 from greenmicro.entrypoints import Entrypoint
-from greenmicro.messages import Message, Outcome
+from greenmicro.messages import NOT_RUN, Message, Outcome
 from greenmicro.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -153,6 +153,11 @@ class Pool(ABC):
     @abstractmethod
     def wait_idle(self, timeout_s: float) -> bool:
         """Wait until nothing runs and nothing waits; return whether that is so in time."""
+
+    def give_back(self) -> None:
+        """Finish as NOT_RUN what waits, without asking whether it is still ours."""
+        for job in self.pending.clear():
+            self.tell_outcome(job, NOT_RUN)
 
     @abstractmethod
     def interrupt(self, timeout_s: float) -> None:

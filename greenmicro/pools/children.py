@@ -10,13 +10,13 @@ import gevent
 from gevent.event import Event
 from gevent.hub import get_hub
 
-from greenmicro.messages import Failure, Outcome, Reason
 from greenmicro.pipe import Frames, Kind, frame, loads_plain
 from greenmicro.pools import deadlines
 from greenmicro.pools.base import Job
 from greenmicro.pools.childpipe import ChildPipe
 from greenmicro.pools.deadlines import Deadline
 from greenmicro.pools.endings import end_of, name_of
+from greenmicro.pools.looks import Looks
 from greenmicro.pools.requests import Lender, Requests, call, publish
 from greenmicro.pools.sent import Done, Sent
 from greenmicro.pools.spawning import kill, shared_file, spawn
@@ -90,8 +90,7 @@ class Child:
         self._stopped = False
         self._exited = Event()
         self._watcher: Any = None
-        self._timer: Any = None
-        self._look_s = 0.0
+        self._looks = Looks(self._look)
 
     def __repr__(self) -> str:
         return f'<Child {self.pid}{", " if self.end else ""}{self.end}>'
@@ -116,6 +115,7 @@ class Child:
                 finally:
                     os.close(memory)
             except OSError:
+                self._progress.leave()
                 self._pipe.close()
                 raise
         self._pipe.write(setup)
@@ -137,6 +137,13 @@ class Child:
         self._pipe.write(b''.join(self._unwritten))
         self._unwritten.clear()
         self._keep_looking()
+
+    def recall(self) -> None:
+        """Take back what waits behind the job that it runs; its owner is told when that is done."""
+        if self.sent.is_crowded:
+            self.sent.recall()
+            self._looks.cancel()  # the next one may be at once, too soon for a recall
+            self._keep_looking()
 
     def retire(self) -> None:
         """Have it end when it has done its jobs."""
@@ -209,9 +216,10 @@ class Child:
             if not self._exited.wait(KILL_TIMEOUT_S):
                 self.leave()
         self._tell_progress()
-        self._stop_looking()
+        self._looks.cancel()
         self._pipe.close()
         self._owner.on_gone(self)
+        self._progress.leave()
         self.known.set()
         self.gone.set()
 
@@ -233,7 +241,7 @@ class Child:
     def _take(self, kind: int, number: int, payload: bytes) -> None:
         if kind == Kind.DONE:
             if payload:
-                self.sent.tell(number, _outcome(payload))
+                self.sent.tell(number, payload)
         elif kind == Kind.REQUEST:
             self._requests.take(number, payload, publish)
         elif kind == Kind.CALL:
@@ -260,29 +268,13 @@ class Child:
     # What it does not say.
 
     def _keep_looking(self) -> None:
-        """See to it that it is looked at when it may be needed, by one timer for all of its jobs."""
         if self.sent.is_crowded:
-            look_s = CROWDED_LOOK_S
+            self._looks.within(CROWDED_LOOK_S)
         elif self.sent.line and self.sent.line[0].job.entrypoint.route.timeout_s is not None:
-            look_s = deadlines.LOOK_S
-        else:
-            return
-        if 0 < self._look_s <= look_s:
-            return
-        self._stop_looking()
-        self._look_s = look_s
-        self._timer = get_hub().loop.timer(look_s)
-        self._timer.start(gevent.spawn, self._look)
-
-    def _stop_looking(self) -> None:
-        self._look_s = 0.0
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None
+            self._looks.within(deadlines.LOOK_S)
 
     def _look(self) -> None:
         """Look how far it is: whether a call goes on for too long, or jobs wait behind a long one."""
-        self._stop_looking()
         if self.lost:
             return  # its owner has been told, or is about to be, what it still has
         self._tell_progress()
@@ -297,11 +289,3 @@ class Child:
             kill(self.pid)
         else:
             self._keep_looking()
-
-
-def _outcome(payload: bytes) -> Outcome:
-    try:
-        ran, failure, result = loads_plain(payload)
-    except Exception as error:
-        return Outcome.failed(Failure.of(Reason.RESULT, error))
-    return Outcome(ran, None if failure is None else Failure(*failure), result)

@@ -20,13 +20,15 @@ from greenmicro.pools.base import Job, Pool
 from greenmicro.pools.children import Child
 from greenmicro.pools.deadlines import GRACE_S
 from greenmicro.pools.paces import Paces
-from greenmicro.pools.sent import Done
+from greenmicro.pools.sent import MOST_S, Done
 from greenmicro.pools.setup import route_table, setup_frame
 from greenmicro.pools.staff import Staff
 from greenmicro.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+#: What is given to one child before another one is woken, in seconds of work.
+SLICE_S = 0.0005
 #: To so many children a job is given that die before they have begun it; then it is taken for the cause.
 MOST_CHILDREN = 3
 
@@ -58,6 +60,7 @@ class ProcessPool(Pool):
         self._idle: list[Child] = []
         self._busy: deque[Child] = deque()
         self._feeding = False
+        self._gives_back = False
         self._unfinished = 0
         self._passed_on: Counter[int] = Counter()
         self._all_done = Event()
@@ -87,6 +90,13 @@ class ProcessPool(Pool):
         self._tell_if_done()
         return bool(self._all_done.wait(timeout_s))
 
+    def give_back(self) -> None:
+        """Finish as NOT_RUN what waits, with a child too as soon as it can be taken back."""
+        self._gives_back = True
+        super().give_back()
+        for child in self._staff.all:
+            child.recall()
+
     def interrupt(self, timeout_s: float) -> None:
         """Kill the children that are busy, with all that they have started; see the contract."""
         self._staff.shut()
@@ -105,31 +115,46 @@ class ProcessPool(Pool):
         """Have children take what waits; runs in the hub, too."""
         self._feeding = False
         fed: dict[Child, None] = {}
-        while (waiting := self.pending.first()) is not None:
-            child = self._child_for(waiting)
-            if child is None:
-                break
-            job = self.pending.take_first()
-            if job is not None and self._send(job, child):
-                fed[child] = None
-        for child in fed:
-            child.flush()
+        child: Child | None = None
+        try:
+            while (waiting := self.pending.first()) is not None:
+                child = self._child_for(waiting, child)
+                if child is None:
+                    break
+                job = self.pending.take_first()
+                if job is not None and self._send(job, child):
+                    fed[child] = None
+        finally:  # a begin() of the user's own may raise
+            for one in fed:
+                one.flush()
         self._tell_if_done()  # what waited may be not ours any more
 
-    def _child_for(self, job: Job) -> Child | None:
-        """Find a child that may take a job: one that is idle, or where it waits for short ones only."""
+    def _child_for(self, job: Job, last: Child | None) -> Child | None:
+        """Find a child that may take a job: one that is idle, or where it waits for short ones only.
+
+        Args:
+            job: The job.
+            last: The child that was given one just now: a few of the shortest are not worth waking two for.
+        """
         if self._staff.closed:
             return None
+        expected_s, size = self._paces.expect(job.entrypoint), len(job.message.body)
+        if last is not None and self._may_take(last, expected_s, size, SLICE_S):
+            return last
         # With a replacement more children than slots, not all may be busy.
         if self._idle and self._staff.ready - len(self._idle) < self.settings.max_workers:
             return self._idle[-1]
-        expected_s = self._paces.expect(job.entrypoint)
+        if expected_s > MOST_S:
+            return None
         for _ in range(len(self._busy)):
             child = self._busy[0]
             self._busy.rotate(-1)
-            if child.sent.has_room(expected_s, len(job.message.body)) and not self._staff.is_worn(child):
+            if self._may_take(child, expected_s, size, MOST_S):
                 return child
         return None
+
+    def _may_take(self, child: Child, expected_s: float, size: int, most_s: float) -> bool:
+        return child.sent.has_room(expected_s, size, most_s) and not self._staff.is_worn(child)
 
     def _send(self, job: Job, child: Child) -> bool:
         """Send a child a job; False when that cannot cross the pipe, and has failed."""
@@ -223,10 +248,13 @@ class ProcessPool(Pool):
         return self._passed_on[id(job.message)] >= MOST_CHILDREN
 
     def _put_back(self, jobs: Sequence[Job]) -> None:
-        """Let jobs wait again that were not started."""
+        """Let jobs wait again that were not started, or give them back with all the others."""
         for job in reversed(jobs):
             self._unfinished -= 1
-            self.pending.put_first(job)
+            if self._gives_back:
+                self.tell_outcome(job, NOT_RUN)
+            else:
+                self.pending.put_first(job)
 
 
 def _failure(child: Child, number: int, job: Job) -> Failure:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from greenmicro.messages import SUCCEEDED, Outcome
+from greenmicro.messages import SUCCEEDED, Failure, Outcome, Reason
+from greenmicro.pipe import loads_plain
 from greenmicro.pools.base import Job
 from greenmicro.progress import How, Progress
 
@@ -82,10 +83,10 @@ class Sent:
         """Whether something waits behind the first one."""
         return len(self.line) > 1
 
-    def has_room(self, expected_s: float, size: int) -> bool:
-        """Say whether one more may wait there."""
+    def has_room(self, expected_s: float, size: int, most_s: float = MOST_S) -> bool:
+        """Say whether one more may wait there, with so much work in all."""
         return (
-            self._expected_s + expected_s <= MOST_S
+            self._expected_s + expected_s <= most_s
             and self._size + size <= MOST_BYTES
             and len(self.line) < MOST_JOBS
             and not self._is_stuck
@@ -99,9 +100,9 @@ class Sent:
         self._size += size
         return self._last
 
-    def tell(self, number: int, outcome: Outcome) -> None:
+    def tell(self, number: int, payload: bytes) -> None:
         """Take an outcome that came on the pipe."""
-        self._told[number] = outcome
+        self._told[number] = _outcome(payload)
 
     def collect(self) -> tuple[list[Done], list[Job]]:
         """Take out what has ended; and what was recalled in time, and came to its turn."""
@@ -160,3 +161,11 @@ class Sent:
         self._size -= entry.size
         # Exactly 0 in the end, however the sum was rounded.
         self._expected_s = self._expected_s - entry.expected_s if self.line else 0.0
+
+
+def _outcome(payload: bytes) -> Outcome:
+    try:
+        ran, failure, result = loads_plain(payload)
+    except Exception as error:
+        return Outcome.failed(Failure.of(Reason.RESULT, error))
+    return Outcome(ran, None if failure is None else Failure(*failure), result)

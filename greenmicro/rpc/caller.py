@@ -11,6 +11,7 @@ from gevent.event import AsyncResult
 
 from greenmicro.amqp.topology import Subscription
 from greenmicro.errors import CallLostError, CallTimeoutError, UnconfirmedError
+from greenmicro.ids import new_id
 from greenmicro.messages import SUCCEEDED, Call, Failure, Message, Publication, Reply, Settlement
 from greenmicro.rpc.protocol import EXCHANGE, reply_queue
 
@@ -46,7 +47,7 @@ class Caller:
 
     def begin(self, call: Call) -> PendingReply:
         """Send a request; returns at once, and never raises: what goes wrong is told to who waits."""
-        correlation_id = str(uuid.uuid4())
+        correlation_id = new_id()
         asked = call.publication
         publication = asked._replace(
             properties={

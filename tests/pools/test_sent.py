@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from greenmicro.messages import NOT_RUN, SUCCEEDED
+from greenmicro.pipe import dumps
 from greenmicro.pools.base import Job
 from greenmicro.pools.sent import MOST_BYTES, MOST_JOBS, MOST_S, Done, Sent
 from greenmicro.progress import How, Progress
@@ -48,7 +49,7 @@ def test_an_outcome_that_is_on_its_way_is_waited_for() -> None:
     progress.finish(1, How.TOLD)
     progress.finish(2, How.SUCCEEDED)
     assert line.collect() == ([], [])
-    line.tell(1, NOT_RUN)
+    line.tell(1, dumps(tuple(NOT_RUN)))
     done, unrun = line.collect()
     assert [(one.job, one.outcome) for one in done] == [(jobs[0], NOT_RUN), (jobs[1], SUCCEEDED)]
     assert unrun == []
@@ -186,7 +187,7 @@ class Recalls(RuleBasedStateMachine):
         self.running = None
         self.progress.finish(number, How.TOLD if told else How.SUCCEEDED)
         if told:
-            self.sent.tell(number, NOT_RUN)
+            self.sent.tell(number, dumps(tuple(NOT_RUN)))
 
     @rule()
     def look(self) -> None:

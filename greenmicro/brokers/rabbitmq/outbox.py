@@ -11,6 +11,10 @@ from amqp.exceptions import RecoverableConnectionError
 from gevent import monkey
 from gevent.event import Event
 
+#: When so many writes wait for the writer, and the last has at most so many bytes, they are sent without it.
+MANY = 32
+SMALL = 4_096
+
 #: Asked for its bytes right before they are written.
 Source = Callable[[], bytes]
 
@@ -19,7 +23,8 @@ class Outbox:
     """All writes of one connection, in order, by one greenlet that is never killed or timed.
 
     A greenlet that is killed while it writes leaves half a frame, and the connection corrupt without a
-    sign of it [348 publishes "succeeded" after one]. So callers only append; the writer sends.
+    sign of it [348 publishes "succeeded" after one]. So callers only append, and the writer sends; of many
+    small writes the caller sends what the socket takes at once.
 
     The turn, a lock of the system's own, is held while a frame may be half-written; it costs 0.1 us a write.
     The writer waits for it, for as long as eight bytes take: a thread that finds it held goes away. Once the
@@ -55,6 +60,26 @@ class Outbox:
         if self._closed is not None:
             raise RecoverableConnectionError(f'connection lost: {self._closed}')
         self._add(data)
+        if len(self._items) >= MANY and len(data) <= SMALL:
+            self._send_what_fits()
+
+    def _send_what_fits(self) -> None:
+        """Send what waits as far as there is room, so that the broker has work meanwhile.
+
+        The writer's turn would come after all those who are about to write: of 100 that publish that made 12
+        percent fewer a second. It never waits, so a greenlet that is killed or timed cannot break it off.
+        """
+        if not self._turn.acquire(False):
+            return
+        try:
+            if not self._rest:  # else there is no room, and joining what waits each time would take long
+                self._rest = self._collect()
+                self._rest = self._rest[self._send_now(self._rest) :]
+                self.last_sent = time.monotonic()
+        except OSError:
+            pass  # the writer, or the reader, hears of it too and says so
+        finally:
+            self._turn.release()
 
     def write_from(self, source: Source) -> None:
         """Have a source asked for its bytes once, right before the next write.
@@ -109,7 +134,8 @@ class Outbox:
             if self._rest:
                 data, self._rest = self._rest + data, b''
             try:
-                self._send_all(data)
+                if data:  # else it was sent without us
+                    self._send_all(data)
             except OSError as error:
                 self._on_lost(error)
                 return

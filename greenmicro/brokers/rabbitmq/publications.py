@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from amqp import spec
@@ -60,8 +61,9 @@ def pack_publication(channel: int, publication: Publication, frame_max: int) -> 
             them do not fit into one frame, for which the broker would end the connection (501).
     """
     exchange, routing_key, body, properties, headers, mandatory = publication[:6]
-    names = _pack_short('exchange', exchange) + _pack_short('routing key', routing_key)
-    method = pack_frame(METHOD, channel, PUBLISH_HEAD + names + bytes([mandatory]))
+    if not (isinstance(exchange, str) and isinstance(routing_key, str)):
+        _pack_names(exchange, routing_key)  # which says so
+    method = _pack_method(channel, exchange, routing_key, mandatory)
     head = CONTENT_HEAD.pack(spec.Basic.CLASS_ID, 0, len(body)) + pack_properties(properties, headers)
     room = frame_max - FRAME_OVERHEAD
     if len(head) > room:
@@ -79,22 +81,42 @@ def pack_properties(properties: Mapping[str, Any], headers: Mapping[str, Any]) -
     Raises:
         PayloadError: One is unknown, too long, or of a type that AMQP does not carry.
     """
-    if not properties.keys() <= PROPERTIES.keys() or 'headers' in properties:
-        unknown = ', '.join(sorted(map(repr, properties.keys() - (PROPERTIES.keys() - {'headers'}))))
-        raise PayloadError(f'properties: AMQP has none named {unknown}')
-    flags = 0
-    values = []
-    for name, flag, bits in _LAYOUT:
+    flags, fields = _plan(tuple(properties), bool(headers))
+    values = [b'']
+    for name, flag, bits in fields:
         if name == 'headers':
-            if headers:
-                flags |= flag
-                values.append(_pack_headers(headers))
+            values.append(_pack_headers(headers))
             continue
-        value = properties.get(name)
-        if value is not None:
-            flags |= flag
-            values.append(_pack_short(name, value) if bits is None else _pack_number(name, value, bits))
-    return b''.join([flags.to_bytes(2, 'big'), *values])
+        value = properties[name]
+        if value is None:
+            flags ^= flag
+        elif bits is not None:
+            values.append(_pack_number(name, value, bits))
+        else:
+            values.append(_pack_short(name, value))
+    values[0] = flags.to_bytes(2, 'big')
+    return b''.join(values)
+
+
+@lru_cache(maxsize=1_000)
+def _pack_method(channel: int, exchange: str, routing_key: str, mandatory: bool) -> bytes:
+    """Return the first frame; a service publishes few events, and packing them takes 1.3 us."""
+    return pack_frame(METHOD, channel, PUBLISH_HEAD + _pack_names(exchange, routing_key) + bytes([mandatory]))
+
+
+def _pack_names(exchange: Any, routing_key: Any) -> bytes:
+    return _pack_short('exchange', exchange) + _pack_short('routing key', routing_key)
+
+
+@lru_cache(maxsize=1_000)
+def _plan(names: tuple[str, ...], with_headers: bool) -> tuple[int, list[tuple[str, int, int | None]]]:
+    """Return the flags of some properties, and these in their order: few combinations are ever used."""
+    if not PROPERTIES.keys() >= set(names) or 'headers' in names:
+        unknown = ', '.join(sorted(map(repr, set(names) - (PROPERTIES.keys() - {'headers'}))))
+        raise PayloadError(f'properties: AMQP has none named {unknown}')
+    chosen = {*names, 'headers'} if with_headers else {*names}
+    fields = [field for field in _LAYOUT if field[0] in chosen]
+    return sum(flag for _, flag, _ in fields), fields
 
 
 def _pack_short(name: str, value: Any) -> bytes:

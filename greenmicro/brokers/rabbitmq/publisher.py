@@ -207,21 +207,21 @@ class Publisher(ChannelOwner):
             # No switch from here to the write: the broker counts publishes as they are written.
             connection = self._connection
             frames = pack_publication(self._channel_id, publication, connection.frame_max)
-            flight = self._window.flights.add(publication)
+            flights = self._window.flights
+            flight = flights.add(publication)
             connection.wire.outbox.write(frames)
         finally:  # whoever was let in lets the next one in, also when it does not fly after all
             self._window.let_in()
         del frames  # they are the writer's; kept here they would be there until the confirm
-        # Not get(timeout): it raises what the caller's own gevent.Timeout would raise too.
-        flight.landed.wait(max(0.0, deadline - time.monotonic()))
-        late_s = time.monotonic() - deadline
-        if late_s > BLOCKED_FROM_S and not flight.landed.ready():
+        flights.wait(flight, deadline)
+        if not flight.landed and (late_s := time.monotonic() - deadline) > BLOCKED_FROM_S:
             # A target has blocked the hub: the confirm may be here, unread, or the message not yet written.
-            flight.landed.wait(min(late_s, limit_s))
-        if not flight.landed.ready():
+            flights.wait(flight, time.monotonic() + min(late_s, limit_s))
+        if not flight.landed:
             why = f' ({ALARM})' if self._link.blocked else ''
             raise UnconfirmedError(f'no confirm within {limit_s:g} s{why}; the message may have arrived')
-        flight.landed.get()
+        if flight.error is not None:
+            raise flight.error
 
     def _wait_for_room(self, deadline: float, group: int) -> None:
         while True:

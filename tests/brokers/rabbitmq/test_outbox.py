@@ -11,7 +11,7 @@ from gevent import monkey
 from gevent.event import AsyncResult
 
 from greenmicro.brokers.rabbitmq.frames import BODY, HEARTBEAT, HEARTBEAT_FRAME, pack_frame
-from greenmicro.brokers.rabbitmq.outbox import Outbox
+from greenmicro.brokers.rabbitmq.outbox import MANY, SMALL, Outbox
 from greenmicro.brokers.rabbitmq.transport import BufferedFrames, TCPTransport
 from tests.support.patience import PATIENCE_S
 
@@ -50,6 +50,35 @@ def test_a_source_keeps_its_place(end: End) -> None:
     end.outbox.write(b'close')
     collected.append(b'ack 2 ')
     assert end.read(25) == b'publish ack 1 ack 2 close'
+
+
+def test_many_small_writes_do_not_wait_for_the_writer(end: End) -> None:
+    """As many as make it worth a call of the system; those after them do again."""
+    for _ in range(MANY + 1):
+        end.outbox.write(b'small ')
+    end.peer.settimeout(0)
+    assert end.peer.recv(10_000) == b'small ' * MANY
+    end.peer.settimeout(PATIENCE_S)
+    assert end.read(6) == b'small '
+
+
+def test_what_does_not_fit_goes_before_what_comes_later(end: End) -> None:
+    """Small and large writes, far more than the socket takes: whole, in order, and nothing twice."""
+    frames = [bytes([number % 251]) * (SMALL + 1 if number % 100 == 0 else 300) for number in range(5_000)]
+    for frame in frames[:4_000]:
+        end.outbox.write(frame)
+    written = gevent.spawn(lambda: [(end.outbox.write(frame), gevent.sleep(0)) for frame in frames[4_000:]])
+    whole = b''.join(frames)
+    assert end.read(len(whole)) == whole
+    written.get(timeout=PATIENCE_S)
+
+
+def test_small_writes_tell_of_a_lost_connection(end: End) -> None:
+    """By the writer, as large ones do: who writes goes on."""
+    end.peer.close()
+    for _ in range(3 * MANY):
+        end.outbox.write(b'small')
+    assert isinstance(end.lost.get(timeout=PATIENCE_S), OSError)
 
 
 def test_a_killed_caller_leaves_no_half_frame(end: End) -> None:

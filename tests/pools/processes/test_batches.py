@@ -11,7 +11,8 @@ import pytest
 from greenmicro.amqp.dependencies import Producer
 from greenmicro.messages import NOT_RUN, SUCCEEDED, Message, Outcome, Reason
 from greenmicro.pools.children import Child
-from tests.pools.processes.parts import TIMEOUT_S, MakePool, Published, Recorder, message
+from greenmicro.pools.paces import Paces
+from tests.pools.processes.parts import TIMEOUT_S, MakePool, Published, Recorder, message, own_children
 
 #: A target that does what its message says, and as a rule nothing.
 MIXED = """
@@ -63,6 +64,12 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
+@pytest.fixture
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All jobs are taken for short ones, however slow this machine is just now."""
+    monkeypatch.setattr(Paces, 'expect', lambda self, entrypoint: 0.0001)
+
+
 def job(number: int, what: str = '') -> Message:
     return message([number, what])
 
@@ -76,11 +83,29 @@ def test_short_jobs_are_sent_many_at_a_time_once_they_are_known(
     start: MakePool, mixed: Mixed, batches: list[int]
 ) -> None:
     pool = start(mixed)
-    for number in range(50):
-        pool.submit(mixed, job(number))
-    assert mixed.wait_for(50) == [SUCCEEDED] * 50
+    with gevent.Timeout(TIMEOUT_S):
+        while max(batches, default=1) == 1:  # until this machine runs a few of them within 5 ms
+            for number in range(50):
+                pool.submit(mixed, job(number))
+            mixed.wait_for(len(mixed.outcomes) + 50)
     assert batches[0] == 1
-    assert max(batches) > 1
+    assert set(mixed.outcomes) == {SUCCEEDED}
+
+
+@pytest.mark.usefixtures('_short')
+def test_a_few_of_the_shortest_are_not_worth_waking_two_children_for(
+    start: MakePool, mixed: Mixed, batches: list[int]
+) -> None:
+    """More of them are shared out."""
+    pool = start(mixed, MAX_WORKERS=2)
+    for number in range(5):
+        pool.submit(mixed, job(number))
+    mixed.wait_for(5)
+    assert batches == [5]
+    for number in range(20):
+        pool.submit(mixed, job(number))
+    mixed.wait_for(25)
+    assert batches[:3] == [5, 10, 10]
 
 
 def test_long_jobs_are_sent_one_by_one(folder: Path, start: MakePool, batches: list[int]) -> None:
@@ -93,6 +118,7 @@ def test_long_jobs_are_sent_one_by_one(folder: Path, start: MakePool, batches: l
     assert set(batches) == {1}
 
 
+@pytest.mark.usefixtures('_short')
 def test_of_a_batch_each_outcome_is_its_own(folder: Path, start: MakePool, mixed: Mixed) -> None:
     """Of those that are told, and of those that are only marked."""
     pool = start(mixed)
@@ -104,45 +130,42 @@ def test_of_a_batch_each_outcome_is_its_own(folder: Path, start: MakePool, mixed
     assert mixed.wrong == []
 
 
+@pytest.mark.usefixtures('_short')
 def test_only_the_job_that_was_started_is_charged_for_a_death(
     folder: Path, start: MakePool, mixed: Mixed
 ) -> None:
     """Those before it are done, those behind it run in another child; none twice."""
     pool = start(mixed)
-    pool.submit(mixed, job(-1))
-    mixed.wait_for(1)
     for number in range(100):
         pool.submit(mixed, job(number, 'die' if number % 30 == 20 else ''))
-    failures = [outcome.failure for outcome in mixed.wait_for(101) if outcome.failure]
+    failures = [outcome.failure for outcome in mixed.wait_for(100) if outcome.failure]
     assert [failure.reason for failure in failures] == [Reason.WORKER_LOST] * 3
-    assert sorted(number for number, _ in ran(folder)) == [*range(-1, 100)]
+    assert sorted(number for number, _ in ran(folder)) == [*range(100)]
     assert pool.wait_idle(TIMEOUT_S)
-    assert len(mixed.outcomes) == 101
+    assert len(mixed.outcomes) == 100
 
 
+@pytest.mark.usefixtures('_short')
 def test_jobs_that_wait_behind_a_long_one_go_to_another_child(
     folder: Path, start: MakePool, mixed: Mixed, published: Published, batches: list[int]
 ) -> None:
     """Within a few hundredths of a second, though nothing was known of it before."""
     pool = start(mixed, MAX_WORKERS=2)
-    pool.submit(mixed, job(-1))
-    mixed.wait_for(1)
     for number in range(40):
         pool.submit(mixed, job(number, 'wait' if number == 0 else ''))
-    assert mixed.wait_for(40) == [SUCCEEDED] * 40
+    assert mixed.wait_for(39) == [SUCCEEDED] * 39
     assert max(batches) > 1
     [waiting] = published.wait_for()
-    assert [number for number, pid in ran(folder) if pid == waiting and number >= 0] == [0]
-    assert sorted(number for number, _ in ran(folder)) == [*range(-1, 40)]
+    assert [number for number, pid in ran(folder) if pid == waiting] == [0]
+    assert sorted(number for number, _ in ran(folder)) == [*range(40)]
 
 
+@pytest.mark.usefixtures('_short')
 def test_jobs_that_wait_behind_a_long_one_wait_in_the_pool_when_no_child_is_free(
     folder: Path, start: MakePool, mixed: Mixed, published: Published
 ) -> None:
     """They are pending again, and given back at the stop like any other."""
     pool = start(mixed)
-    pool.submit(mixed, job(-1))
-    mixed.wait_for(1)
     for number in range(40):
         pool.submit(mixed, job(number, 'wait' if number == 0 else ''))
     published.wait_for()
@@ -152,40 +175,58 @@ def test_jobs_that_wait_behind_a_long_one_wait_in_the_pool_when_no_child_is_free
     given_back = [json.loads(one.message.body) for one in pool.pending.clear()]
     assert given_back == [[number, ''] for number in range(1, 40)]
     pool.interrupt(1.0)
-    assert mixed.outcomes == [SUCCEEDED, NOT_RUN]
+    assert mixed.outcomes == [NOT_RUN]
     assert pool.wait_idle(0)
 
 
+@pytest.mark.usefixtures('_short')
+def test_at_a_stop_what_a_child_has_not_started_is_given_back(
+    folder: Path, start: MakePool, mixed: Mixed, published: Published
+) -> None:
+    """At once, though its child runs on; and uncharged."""
+    pool = start(mixed)
+    for number in range(40):
+        pool.submit(mixed, job(number, 'wait' if number == 0 else ''))
+    published.wait_for()
+    pool.give_back()
+    assert mixed.wait_for(39) == [NOT_RUN] * 39
+    assert not pool.wait_idle(0)
+    pool.interrupt(1.0)
+    assert mixed.wait_for(40)[-1] == NOT_RUN
+    assert pool.wait_idle(0)
+    assert [number for number, _ in ran(folder)] == [0]
+
+
+@pytest.mark.usefixtures('_short')
 def test_targets_publish_while_other_jobs_wait_in_the_same_pipe(
     start: MakePool, mixed: Mixed, published: Published, batches: list[int]
 ) -> None:
     """The answer comes behind them."""
     pool = start(mixed)
-    pool.submit(mixed, job(-1))
-    mixed.wait_for(1)
     for number in range(20):
         pool.submit(mixed, job(number, 'publish'))
     assert published.wait_for(20) == [*range(20)]
-    assert mixed.wait_for(21) == [SUCCEEDED] * 21
+    assert mixed.wait_for(20) == [SUCCEEDED] * 20
     assert max(batches) > 1
 
 
+@pytest.mark.usefixtures('_short')
 def test_a_child_that_is_stopped_with_jobs_before_it_loses_none(
     folder: Path, start: MakePool, mixed: Mixed
 ) -> None:
     """And none is charged, or run twice."""
     pool = start(mixed, MAX_WORKERS=2)
-    for number in range(300):
+    for number in range(150):
         pool.submit(mixed, job(number))
-        if number == 150:
-            mixed.wait_for(100)
-            os.kill(ran(folder)[-1][1], signal.SIGSTOP)
-    with gevent.Timeout(TIMEOUT_S):
-        while len(mixed.outcomes) < 300:
-            for child in list(pool._staff.children):
-                if child._stopped:
-                    os.kill(child.pid, signal.SIGCONT)
-            gevent.sleep(0.05)
+    mixed.wait_for(50)
+    victim = ran(folder)[-1][1]
+    os.kill(victim, signal.SIGSTOP)
+    for number in range(150, 300):
+        pool.submit(mixed, job(number))
+    mixed.wait_for(290)
+    if victim in own_children():  # it was stopped in the middle of a job, and not while it was idle
+        os.kill(victim, signal.SIGCONT)
+    mixed.wait_for(300)
     assert mixed.outcomes == [SUCCEEDED] * 300
     assert sorted(number for number, _ in ran(folder)) == [*range(300)]
 

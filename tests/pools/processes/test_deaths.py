@@ -12,7 +12,7 @@ import pytest
 
 from greenmicro.amqp.dependencies import Producer
 from greenmicro.messages import Message, Reason
-from greenmicro.pools import deadlines, processes
+from greenmicro.pools import deadlines, staff
 from tests.pools.processes.parts import TIMEOUT_S, MakePool, Published, Recorder, message
 
 
@@ -30,7 +30,7 @@ from tests.pools.processes.parts import TIMEOUT_S, MakePool, Published, Recorder
 def test_a_dying_child_costs_its_one_job_and_is_replaced_at_once(
     start: MakePool, monkeypatch: pytest.MonkeyPatch, how: Any, end: str
 ) -> None:
-    monkeypatch.setattr(processes, 'RETRY_S', 1_000.0)  # for which it would wait otherwise
+    monkeypatch.setattr(staff, 'RETRY_S', 1_000.0)  # for which it would wait otherwise
     deadly, harmless = Recorder('jobs.die'), Recorder('jobs.pid')
     pool = start(deadly, harmless)
     pool.submit(harmless, message())

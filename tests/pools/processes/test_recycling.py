@@ -1,8 +1,10 @@
 """Children that are replaced after so many tasks."""
 
+import gc
 from pathlib import Path
 
 import gevent
+import psutil
 import pytest
 
 from tests.pools.processes.parts import TIMEOUT_S, MakePool, Recorder, message, own_children
@@ -75,6 +77,25 @@ def test_children_that_are_small_enough_stay(start: MakePool) -> None:
     for _ in range(50):
         pool.submit(entrypoint, message())
     assert len(set(entrypoint.results(50))) == 1
+
+
+def test_children_that_have_ended_leave_no_descriptors(start: MakePool) -> None:
+    """Without the help of the garbage collector."""
+    entrypoint = Recorder('jobs.pid')
+    pool = start(entrypoint, MAX_TASKS_PER_CHILD=1)
+    gc.disable()
+    try:
+        counts = []
+        for number in range(1, 7):
+            pool.submit(entrypoint, message())
+            entrypoint.wait_for(number)
+            with gevent.Timeout(TIMEOUT_S):
+                while pool._staff.retired or pool._staff.ready < 1:
+                    gevent.sleep(0.01)
+            counts.append(psutil.Process().num_fds())
+    finally:
+        gc.enable()
+    assert counts[-1] <= counts[1]
 
 
 def test_a_retired_child_that_does_not_end_is_killed(start: MakePool) -> None:
