@@ -9,9 +9,15 @@ ROOT = Path(__file__).parent
 
 # What the command line needs, but for `greenmicro health`, since probes run in images without extras.
 CLI = ['click>=8.1,<9']
+# For CronEntrypoint; zones come from the system, or from tzdata where it has none.
+CRON = ['cronsim>=2.6,<3', 'tzdata']
+# What HTTPEntrypoint needs.
+HTTP = ['werkzeug>=3,<4']
 # What the checks of `make test` run; ruff is held to one minor version, since the next may format otherwise.
 TEST = [
     *CLI,
+    *CRON,
+    *HTTP,
     'build>=1.2,<2',
     'coverage>=7.10,<8',  # the first to measure child processes by `patch = subprocess`
     'hypothesis>=6.100,<7',
@@ -63,7 +69,7 @@ setup(
     packages=find_packages(include=['greenmicro', 'greenmicro.*']),
     package_data={'greenmicro': ['py.typed']},
     install_requires=requirements(),
-    extras_require={'cli': CLI, 'test': TEST, 'bench': BENCH},
+    extras_require={'cli': CLI, 'cron': CRON, 'http': HTTP, 'test': TEST, 'bench': BENCH},
     entry_points={'console_scripts': ['greenmicro = greenmicro.cli:main']},
     classifiers=[
         'Development Status :: 3 - Alpha',

@@ -17,7 +17,7 @@ from time import monotonic
 from types import ModuleType
 from typing import Any
 
-from greenmicro import targets
+from greenmicro import codecs, targets
 from greenmicro.alarm import Alarm
 from greenmicro.errors import ConfigError
 from greenmicro.messages import SUCCEEDED, Failure, Message, Outcome, Reason
@@ -128,13 +128,17 @@ def _prepare(setup: Setup, pipe: ServicePipe, alarm: Alarm) -> Sequence[Worker]:
     if setup.main is not None:
         with _blamed(f'running {setup.main[1]}'):
             _run_main(*setup.main)
+    if setup.settings.log_format != 'text':
+        from greenmicro import logs  # 3 ms of a child's start, for its modules
+
+        logs.set_up(setup.settings)
     path = setup.settings.worker_setup
     if path is not None:
         with _blamed(f'WORKER_SETUP {path}'):
             targets.resolve(path)()
     with _blamed('reading the route table'):
         table: list[Row] = loads(setup.table)
-    place = Place(setup.settings, pipe.publish, alarm.limit)
+    place = Place(setup.settings, pipe.publish, alarm.limit, pipe.begin_call)
     faults: list[str] = []
     workers = []
     for row in table:
@@ -150,7 +154,8 @@ def _prepare(setup: Setup, pipe: ServicePipe, alarm: Alarm) -> Sequence[Worker]:
 
 def _worker(row: Row, place: Place) -> Worker:
     arguments = None if row.entrypoint is None else row.entrypoint.arguments
-    worker = row.route.worker_for(row.name, place, arguments, row.replies)
+    encode = codecs.encode if row.entrypoint is None else row.entrypoint.encode
+    worker = row.route.worker_for(row.name, place, arguments, row.replies, encode)
     worker.prepare()
     return worker
 

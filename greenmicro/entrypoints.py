@@ -5,50 +5,25 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from greenmicro import codecs
-from greenmicro.delays import delay_fault, step_ms
+from greenmicro import codecs, fates
+from greenmicro.delays import delay_fault
+from greenmicro.hosting import Service
 from greenmicro.messages import EMPTY, Failure, Message, Outcome, Reason, Settlement
 from greenmicro.retry import Retry
 from greenmicro.routes import Route
 
 if TYPE_CHECKING:
-    from greenmicro.brokers.base import Broker
     from greenmicro.settings import Settings
 
 logger = logging.getLogger(__name__)
+
 
 #: The intervals that make sense: below a millisecond there is no time to run anything, over a year a
 #: service would never tick.
 SHORTEST_S = 0.001
 LONGEST_S = 366 * 86_400
-
-
-class Service(Protocol):
-    """What a running service lends its entrypoints.
-
-    Attributes:
-        settings: The validated settings.
-        broker: Where brokers' entrypoints subscribe and publish.
-        prefetch: How many messages one subscription may hold unsettled.
-    """
-
-    settings: Settings
-    broker: Broker
-    prefetch: int
-
-    def submit(self, entrypoint: Entrypoint, message: Message) -> None:
-        """Hand a message to the workers; returns at once."""
-
-    def spawn(self, function: Callable[..., None], *args: Any) -> None:
-        """Run a function in a greenlet until the service stops; a crash in it stops the service."""
-
-    def end(self) -> None:
-        """Have the service stop, as by SIGTERM; returns at once."""
-
-    def every(self, interval_s: float, tick: Callable[[], None], eager: bool) -> None:
-        """Call a function at each multiple of an interval, from now until the service stops."""
 
 
 class Entrypoint:
@@ -76,8 +51,7 @@ class Entrypoint:
         ...             time.sleep(1)
     """
 
-    #: Whether somebody waits for the target's result. `Outcome.result` is then what `codecs.encode` made of
-    #: it: body, content type, content encoding.
+    #: Whether somebody waits for the target's result. `Outcome.result` is then what `encode` made of it.
     replies = False
     #: Whether `settle` keeps a failed message; it is only told in the log.
     dead_letters = False
@@ -126,6 +100,9 @@ class Entrypoint:
     def stop(self) -> None:
         """Take no more; what was received is still worked off and settled."""
 
+    def close(self, timeout_s: float) -> None:
+        """Release what `setup` and `start` opened, all being settled; within so many seconds."""
+
     def message(
         self, payload: Any, message_id: str | None = None, headers: Mapping[str, Any] = EMPTY
     ) -> Message:
@@ -163,6 +140,17 @@ class Entrypoint:
         """Map a payload to the target's arguments; runs in the worker, dependencies come on top."""
         return (payload,), {}
 
+    def encode(self, result: Any) -> Any:
+        """Make of the target's result what `Outcome.result` holds: body, content type, content encoding.
+
+        Runs in the worker, where `replies` is set; plain values, as they may have to leave a child.
+        """
+        return codecs.encode(result)
+
+    def expects(self, failure: Failure) -> bool:
+        """Say whether a failure is the sender's own, which costs one line of the log and no traceback."""
+        return False
+
     def finished(self, message: Message, outcome: Outcome) -> None:
         """Take an outcome home: the route decides, `settle` carries it out."""
         try:
@@ -182,7 +170,7 @@ class Entrypoint:
         """Take a message home that is to be run no more, since it took too many processes with it."""
         outcome = Outcome.failed(failure)
         settlement = self.route.settlement(message, outcome, self.service.settings, retries=False)
-        self._log_failure(message, settlement, failure)
+        fates.log_failure(self.name, message, failure, self.fate(message, settlement))
         self.settle(message, settlement, outcome)
 
     def _decide(self, message: Message, outcome: Outcome) -> tuple[Settlement, Outcome]:
@@ -195,38 +183,17 @@ class Entrypoint:
                 raise ValueError(fault)
             failure = failure._replace(delay_s=delay_s)
             outcome = Outcome.failed(failure)
-            self._log_retry(message, failure, delay_s)
+            fates.log_retry(self.name, message, failure, delay_s)
         elif failure is not None:
-            self._log_failure(message, settlement, failure)
+            tell = fates.log_refusal if self.expects(failure) else fates.log_failure
+            tell(self.name, message, failure, self.fate(message, settlement))
         return settlement, outcome
 
-    def _log_retry(self, message: Message, failure: Failure, delay_s: float) -> None:
-        # Without the traceback, which the last attempt logs: a storm of retries must not flood the log.
-        logger.warning(
-            '%s: %r failed (%s), attempt %d, again in %g s: %s',
-            self.name,
-            message,
-            failure.reason,
-            message.attempt,
-            step_ms(delay_s) / 1000,
-            failure.error,
-        )
-
-    def _log_failure(self, message: Message, settlement: Settlement, failure: Failure) -> None:
+    def fate(self, message: Message, settlement: Settlement) -> str:
+        """Say in the log what becomes of a message that failed for good."""
         if settlement is Settlement.ACK:
-            fate = 'dropped'
-        else:
-            fate = settlement.value if self.dead_letters else 'not kept'
-        logger.error(
-            '%s: %r failed (%s), attempt %d, %s: %s\n%s',
-            self.name,
-            message,
-            failure.reason,
-            message.attempt,
-            fate,
-            failure.error,
-            failure.traceback,
-        )
+            return 'dropped'
+        return settlement.value if self.dead_letters else 'not kept'
 
     def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
         """Carry a settlement out; called exactly once for each message. Replies go out here."""
@@ -238,42 +205,79 @@ class TimeEntrypoint(Entrypoint):
     The target gets `{'tick': n, 'skipped': k}`: the number of this tick, counted from 1, and how many
     ticks were skipped so far since the run before was still going on.
 
+    With `once='cluster'` one of all replicas ticks: the one that has the queue `once-{service}.{target}`,
+    which the broker gives to one connection at a time. When that one ends, or is cut off from the broker,
+    another takes over, as a rule within a second or two (RECONNECT_MAX_S); ticks in between are left out.
+    One that is cut off goes on until it notices, two heartbeats at most, so a tick may come twice then.
+
     Args:
         interval_s: Seconds from tick to tick.
         route: What each tick goes through.
         eager: Whether the first tick comes at once instead of after one interval.
+        once: `cluster`, or None where each replica ticks.
 
     Example:
         >>> TimeEntrypoint(60.0, route=Route('tasks.clean_up'))
     """
 
-    def __init__(self, interval_s: float, route: Route | None = None, eager: bool = False) -> None:
+    def __init__(
+        self, interval_s: float, route: Route | None = None, eager: bool = False, once: str | None = None
+    ) -> None:
         super().__init__(route)
         self.interval_s = interval_s
         self.eager = eager
+        self.once = once
         self.ticks = 0
         self.skipped = 0
         self._skipped_before = 0  # when it last ran
         self._running = False
+        self._is_ours: Callable[[], bool] | None = None
 
     def faults(self, settings: Settings | None) -> Iterator[str]:
         """Yield a sentence for everything about this entrypoint that cannot work."""
         yield from super().faults(settings)
+        if self.once not in (None, 'cluster'):
+            yield f"once: wanted 'cluster' or None, found {self.once!r}"
+        yield from self.time_faults()
+
+    def time_faults(self) -> Iterator[str]:
+        """Yield a sentence if its times make no sense."""
         interval = self.interval_s
         number = isinstance(interval, (int, float)) and not isinstance(interval, bool)
         if not (number and SHORTEST_S <= interval <= LONGEST_S):
             yield f'interval_s: wanted {SHORTEST_S} to {LONGEST_S} seconds, found {interval!r}'
 
+    def claim(self, settings: Settings) -> str | None:
+        """Say which queue it competes for, if it does."""
+        return None if self.once is None else f'queue {self._queue_name(settings)}'
+
     def describe(self) -> str:
-        """Say in one line, for the start log, how often it ticks."""
-        return f'every {self.interval_s:g} s -> {self.route.target}'
+        """Say in one line, for the start log, when it ticks."""
+        where = '' if self.once is None else ', once in the cluster'
+        return f'{self.times()}{where} -> {self.route.target}'
+
+    def times(self) -> str:
+        """Say when it ticks."""
+        return f'every {self.interval_s:g} s'
+
+    def setup(self, service: Service) -> None:
+        """Be told of the service, and compete with the other replicas, where one of them ticks."""
+        super().setup(service)
+        if self.once is not None:
+            self._is_ours = service.compete(self._queue_name(service.settings))
 
     def start(self) -> None:
         """Begin to tick."""
         self.service.every(self.interval_s, self.tick, self.eager)
 
-    def tick(self) -> None:
-        """Run the route, unless it is still running."""
+    def tick(self, **more: Any) -> None:
+        """Run the route, unless it is still running, or another replica does.
+
+        Args:
+            **more: What the payload holds besides.
+        """
+        if self._is_ours is not None and not self._is_ours():
+            return
         self.ticks += 1
         if self._running:
             # One line for a row of them, since a short interval would flood the log.
@@ -286,8 +290,11 @@ class TimeEntrypoint(Entrypoint):
             logger.warning('%s: running again, %d skipped, %d in all', self.name, row, self.skipped)
             self._skipped_before = self.skipped
         self._running = True
-        self.receive(self.message({'tick': self.ticks, 'skipped': self.skipped}))
+        self.receive(self.message({'tick': self.ticks, 'skipped': self.skipped, **more}))
 
     def settle(self, message: Message, settlement: Settlement, outcome: Outcome) -> None:
         """Let the next tick run."""
         self._running = False
+
+    def _queue_name(self, settings: Settings) -> str:
+        return f'once-{settings.service_name}.{self.route.target.rpartition(".")[2]}'

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from greenmicro import kinds
+from greenmicro.addresses import Address
 from greenmicro.kinds import Kind
 from greenmicro.modes import WORKER_MODES, WorkerMode
 
@@ -158,6 +159,12 @@ KEYS = (
         'How long a publish waits for the broker to confirm the message, before it raises.',
     ),
     Key(
+        'CALL_TIMEOUT_S',
+        kinds.SECONDS,
+        30.0,
+        'How long a call of another service waits for its reply, before it raises.',
+    ),
+    Key(
         'MAX_BODY_MB',
         kinds.count(),
         64,
@@ -186,11 +193,37 @@ KEYS = (
         unset='nowhere',
     ),
     Key(
+        'HTTP_ADDRESS',
+        kinds.ADDRESS,
+        Address('127.0.0.1', 8000),
+        'Where HTTPEntrypoints are asked; `:8000` for all addresses of the machine.',
+    ),
+    Key(
+        'MAX_REQUEST_MB',
+        kinds.count(),
+        10,
+        'A request over HTTP with a larger body, in megabytes, is refused.',
+    ),
+    Key(
+        'MAX_REQUESTS',
+        kinds.count(),
+        500,
+        'So many requests over HTTP run or wait at a time; more are refused, to come again. Twice as many '
+        'clients may be connected.',
+    ),
+    Key(
         'FAIL_FAST',
         kinds.FLAG,
         False,
         'Whether a service whose broker is not there within `CONNECT_TIMEOUT_S` (for each host) at its '
         'start ends with an error, instead of waiting for it.',
+    ),
+    Key(
+        'LOG_FORMAT',
+        kinds.one_of({'text': 'text', 'json': 'json'}),
+        'text',
+        'With `json` each line of the log is a JSON object, with service, entrypoint, call id and message '
+        'id; `text` leaves the logging as the program has set it up.',
     ),
 )
 

@@ -7,6 +7,7 @@ five times as much to build.
 from __future__ import annotations
 
 import enum
+import json
 import traceback as tracebacks
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -25,6 +26,10 @@ SUSPICIONS_HEADER = 'greenmicro.suspicions'
 #: A traceback in a header is capped: at 200 kB of headers the broker drops the connection (501).
 TRACEBACK_LIMIT = 8_000
 MESSAGE_LIMIT = 1_000
+#: Of an exception's arguments so many are told.
+ARGUMENTS_MOST = 10
+#: ... and each that is not a text in so many characters, or else as a text that is cut.
+ARGUMENT_LIMIT = 10_000
 
 
 class Message(NamedTuple):
@@ -101,9 +106,13 @@ class Reason:
     WORKER_LOST = 'worker lost'
     RETRY_LATER = 'retry later'
     REJECTED = 'rejected'
+    ARGUMENTS = 'arguments do not fit'
+    NO_METHOD = 'no such method'
 
     #: What fails in the same way each time it is tried.
-    FOR_GOOD = frozenset((UNREADABLE, REFUSED, UNDECODABLE, TARGET_NOT_FOUND, RESULT, REJECTED))
+    FOR_GOOD = frozenset(
+        (UNREADABLE, REFUSED, UNDECODABLE, TARGET_NOT_FOUND, RESULT, REJECTED, ARGUMENTS, NO_METHOD)
+    )
 
 
 class Failure(NamedTuple):
@@ -116,6 +125,7 @@ class Failure(NamedTuple):
         traceback: The formatted traceback, capped.
         delay_s: After how long to try again, in seconds: what the target asked for; once the route has
             decided to retry, what it decided.
+        arguments: The error's arguments as a JSON text, where somebody waits for the result; else ''.
     """
 
     reason: str
@@ -123,6 +133,7 @@ class Failure(NamedTuple):
     lineage: tuple[str, ...] = ()
     traceback: str = ''
     delay_s: float | None = None
+    arguments: str = ''
 
     @classmethod
     def of(cls, reason: str, exception: BaseException) -> Failure:
@@ -143,9 +154,25 @@ class Failure(NamedTuple):
         )
 
 
-def _safely(describe: Any, exception: BaseException) -> str:
+def arguments_json(exception: BaseException) -> str:
+    """Write an exception's arguments as a JSON list: what JSON cannot carry as text, long texts cut."""
+    return json.dumps([_plain(argument) for argument in exception.args[:ARGUMENTS_MOST]])
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (int, float, list, tuple, dict)):
+        try:
+            text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+            if len(text.encode()) <= ARGUMENT_LIMIT:
+                return json.loads(text)
+        except (TypeError, ValueError, RecursionError):
+            pass  # as text, then
+    return _printable(_safely(str, value)[:MESSAGE_LIMIT])
+
+
+def _safely(describe: Any, value: Any) -> str:
     try:
-        return str(describe(exception))
+        return str(describe(value))
     except BaseException as fault:
         # Any: what leaves here would take the worker along, and leave the message without an outcome.
         return f'<not printable: {type(fault).__name__} while describing it>'
@@ -223,3 +250,29 @@ class Publication(NamedTuple):
 
     def __repr__(self) -> str:
         return f'<Publication to {self.exchange!r} with {self.routing_key!r}, {len(self.body)} bytes>'
+
+
+class Call(NamedTuple):
+    """A publication that is answered.
+
+    Attributes:
+        publication: The request, without `reply_to` and `correlation_id`, which whoever sends it fills in.
+        timeout_s: How long to wait for the reply, in seconds.
+    """
+
+    publication: Publication
+    timeout_s: float
+
+
+class Reply(NamedTuple):
+    """What came back for a Call.
+
+    Attributes:
+        body: The raw body.
+        properties: AMQP basic properties by name.
+        headers: The application headers.
+    """
+
+    body: bytes
+    properties: Mapping[str, Any] = EMPTY
+    headers: Mapping[str, Any] = EMPTY

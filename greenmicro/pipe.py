@@ -34,13 +34,14 @@ class Kind:
     # From the parent.
     SETUP = 1  # Setup
     JOB = 2  # (number of the route, fields of the Message without `delivery`)
-    ANSWER = 3  # empty when the publication is confirmed, else (name of the error's class, text)
+    ANSWER = 3  # empty for a confirm, fields of the Reply, or (name of the error's class, text)
     END = 4  # empty
     # From the child.
     READY = 11  # empty
     FAILED = 12  # list of faults
     DONE = 13  # empty when Progress says it all, else (ran, fields of the Failure or None, result)
     REQUEST = 14  # fields of the Publication
+    CALL = 16  # (fields of the Publication, how long to wait for the reply in seconds)
     LARGE = 15  # empty; the child holds more memory than it may, and starts nothing any more
 
 
@@ -68,7 +69,7 @@ class Row(NamedTuple):
     Attributes:
         route: Its route.
         name: Its name, for the WorkerContext.
-        entrypoint: Itself, where its class maps the arguments; else None.
+        entrypoint: Itself, where its class maps the arguments or the result; else None.
         replies: Whether somebody waits for the result.
     """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import random
 from typing import TYPE_CHECKING, Any
 
-from greenmicro import targets
+from greenmicro import codecs, targets
 from greenmicro.dependencies import Dependency
 from greenmicro.messages import Failure, Message, Outcome, Reason, Settlement
 from greenmicro.retry import Retry
@@ -81,9 +81,16 @@ class Route:
         if not (isinstance(self.on_error, str) and self.on_error in ON_ERROR):
             yield f"on_error: wanted 'dead_letter' or 'drop', found {self.on_error!r}"
 
-    def worker_for(self, entrypoint: str, place: Place, arguments: Arguments | None, replies: bool) -> Worker:
+    def worker_for(
+        self,
+        entrypoint: str,
+        place: Place,
+        arguments: Arguments | None,
+        replies: bool,
+        encode: Callable[[Any], Any] = codecs.encode,
+    ) -> Worker:
         """Build the worker that serves an entrypoint in this process."""
-        return self.worker_class(self, entrypoint, place, arguments, replies)
+        return self.worker_class(self, entrypoint, place, arguments, replies, encode)
 
     def policy(self, settings: Settings) -> Retry | None:
         """Return what holds for messages whose target failed; None: they are not tried again."""

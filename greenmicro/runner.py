@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from greenmicro import __version__
+from greenmicro import __version__, logs
 from greenmicro.entrypoints import Entrypoint
 from greenmicro.errors import ConfigError, StopTimeoutError
 
@@ -118,9 +118,11 @@ class Runner:
             raise ConfigError('greenmicro runs on Linux and macOS; on Windows, use WSL or a container')
         import gevent
 
-        from greenmicro.service import Service, check, warnings
+        from greenmicro.checks import check, warnings
+        from greenmicro.service import Service
 
         entrypoints, settings = check(self.entrypoints, self.config, os.environ, patching.faults())
+        logs.set_up(settings)
         for warning in (*patching.warnings(), *warnings(entrypoints, settings)):
             logger.warning(warning)
         self._began = time.monotonic()

@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import gevent
 from gevent.event import AsyncResult, Event
 from gevent.pool import Group
 
-from greenmicro.amqp.topology import event_exchange
+from greenmicro.amqp.topology import Queue, Subscription, event_exchange
 from greenmicro.brokers import broker_class
 from greenmicro.clock import tick_for_ever
+from greenmicro.dependencies import Dependency, no_calls
 from greenmicro.entrypoints import Entrypoint
-from greenmicro.errors import BrokerError, ConfigError, StopTimeoutError
-from greenmicro.messages import Message
+from greenmicro.errors import BrokerError, StopTimeoutError
+from greenmicro.hosting import Shared
+from greenmicro.messages import SUCCEEDED, Failure, Message, Settlement
 from greenmicro.pools import pool_class
 from greenmicro.pools.base import Pool
+from greenmicro.rpc.caller import Caller
 from greenmicro.settings import Settings
 from greenmicro.watchdog import Watchdog
 
@@ -29,7 +32,8 @@ logger = logging.getLogger(__name__)
 CANCEL_TIMEOUT_S = 5.0
 #: How long interrupted targets get, in seconds, to come to their end.
 INTERRUPT_TIMEOUT_S = 0.4
-#: How long the last settlements get, in seconds: what is left of the stop's time, at least and at most.
+#: How long the last settlements and answers get, in seconds: what is left of the stop's time, at least and
+#: at most.
 FLUSH_TIMEOUT_S = 0.4
 GOODBYE_TIMEOUT_S = 5.0
 #: How often a stop looks, in seconds, whether a second signal came: handlers only set an event.
@@ -51,18 +55,40 @@ class Service:
         self.entrypoints = entrypoints
         self.prefetch = settings.prefetch_for(len(entrypoints))
         self.broker = broker_class(settings.amqp_uri)(settings)
-        self.pool: Pool = pool_class(settings.worker_mode.place)(settings, entrypoints, self.broker.publish)
+        begin_call = Caller(self.broker, settings).begin if _has_calls(entrypoints) else no_calls
+        kind = pool_class(settings.worker_mode.place)
+        self.pool: Pool = kind(settings, entrypoints, self.broker.publish, begin_call)
         self.ended: AsyncResult[None] = AsyncResult()
         self._watchdog = Watchdog(settings.hub_stall_warn_s)
         self._spawned = Group()
         self._started = Event()
         self._cut_short = Event()
+        self._set_up: list[Entrypoint] = []
         self._fed_by: list[Entrypoint] = []
+        self._shared: dict[Any, Any] = {}
         self._health: Any = None
 
     def submit(self, entrypoint: Entrypoint, message: Message) -> None:
         """Hand a message to the workers; returns at once."""
         self.pool.submit(entrypoint, message)
+
+    def shared(self, kind: Callable[[Service], Shared]) -> Shared:
+        """Return the one thing of a kind that entrypoints share, made when it is first asked for."""
+        if kind not in self._shared:
+            self._shared[kind] = kind(self)
+        shared: Shared = self._shared[kind]
+        return shared
+
+    def compete(self, queue: str) -> Callable[[], bool]:
+        """Compete for a queue, which is a lock; returns what says whether it is ours at this moment."""
+
+        def drop(message: Message, failure: Failure | None = None) -> None:
+            if lock.begin(message):  # whoever has put it there
+                lock.settle(message, Settlement.ACK, SUCCEEDED)
+
+        subscription = Subscription(Queue(queue, exclusive=True, auto_delete=True), None, '', 1, sole=True)
+        lock = self.broker.subscribe(subscription, drop, drop)
+        return lambda: lock.active
 
     def spawn(self, function: Callable[..., None], *args: Any) -> None:
         """Run a function in a greenlet until the service stops; a crash in it stops the service."""
@@ -98,9 +124,13 @@ class Service:
         self.pool.start()
         self._watchdog.start()  # not before: what targets import may take its time
         for entrypoint in self.entrypoints:
+            self._set_up.append(entrypoint)
             entrypoint.setup(self)
         announce(self)
         self.broker.declare(event_exchange(self.settings.service_name, self.settings))
+        for dependency in _dependencies(self.entrypoints):
+            for exchange in dependency.exchanges(self.settings):
+                self.broker.declare(exchange)
         self.broker.start(self.fail)
         for entrypoint in self.entrypoints:
             self._fed_by.append(entrypoint)
@@ -139,7 +169,8 @@ class Service:
         if not in_time:
             self.pool.interrupt(INTERRUPT_TIMEOUT_S)
             self.pool.give_back()
-        self.broker.close(max(FLUSH_TIMEOUT_S, min(GOODBYE_TIMEOUT_S, deadline - time.monotonic())))
+        self.broker.close(_time_left(deadline))
+        self._release_entrypoints(deadline)
         self.pool.close()
         if self._health is not None:
             self._health.stop()
@@ -183,6 +214,14 @@ class Service:
         self._spawned.kill(timeout=INTERRUPT_TIMEOUT_S)
         self.broker.stop(min(CANCEL_TIMEOUT_S, self.settings.stop_timeout_s))
 
+    def _release_entrypoints(self, deadline: float) -> None:
+        """Once all is settled: an entrypoint that answers by itself still has to get its answers out."""
+        for entrypoint in self._set_up:
+            try:
+                entrypoint.close(_time_left(deadline))
+            except Exception:
+                logger.exception('%s: close() failed', entrypoint.name)
+
     def _wait_idle(self, deadline: float) -> bool:
         while not self.pool.wait_idle(min(POLL_S, max(0.0, deadline - time.monotonic()))):
             if self._cut_short.is_set() or time.monotonic() >= deadline:
@@ -201,75 +240,15 @@ class Service:
         os._exit(1)
 
 
-def check(
-    entrypoints: Iterable[Entrypoint],
-    config: Mapping[str, Any],
-    environ: Mapping[str, str],
-    found: Iterable[str],
-) -> tuple[list[Entrypoint], Settings]:
-    """Check how a service is put together, without importing a target or starting anything.
-
-    Args:
-        entrypoints: The user's list.
-        config: The user's config.
-        environ: The environment, which goes over it.
-        found: Faults that were found elsewhere.
-
-    Raises:
-        ConfigError: With all faults at once.
-    """
-    faults = list(found)
-    settings = None
-    try:
-        settings = Settings.load(config, environ)
-    except ConfigError as error:
-        faults += error.faults
-    if not isinstance(entrypoints, Iterable) or isinstance(entrypoints, (str, Mapping)):
-        raise ConfigError(*faults, f'entrypoints: wanted a list of entrypoints, found {entrypoints!r}')
-    listed = list(entrypoints)
-    if not listed:
-        faults.append('entrypoints: wanted at least one, found an empty list')
-    for number, entrypoint in enumerate(listed):
-        where = f'entrypoint {number + 1}'
-        if entrypoint in listed[:number]:
-            faults.append(f'{where} ({entrypoint.name}): stands in the list twice')
-        elif isinstance(entrypoint, Entrypoint):
-            faults += [f'{where} ({entrypoint.name}): {fault}' for fault in entrypoint.faults(settings)]
-        else:
-            faults.append(f'{where}: wanted an instance of Entrypoint, found {entrypoint!r}')
-    if not faults:
-        assert settings is not None
-        faults += _clashes(listed, settings)
-    if faults or settings is None:
-        raise ConfigError(*faults)
-    return listed, settings
+def _time_left(deadline: float) -> float:
+    """Say how long the last settlements and answers may take, in seconds."""
+    return max(FLUSH_TIMEOUT_S, min(GOODBYE_TIMEOUT_S, deadline - time.monotonic()))
 
 
-def warnings(entrypoints: Iterable[Entrypoint], settings: Settings) -> Iterator[str]:
-    """Yield a sentence for everything that may work, or not."""
-    allowed = broker_class(settings.amqp_uri).consumer_timeout_s
-    if allowed is None:
-        return
-    for entrypoint in entrypoints:
-        limit = entrypoint.route.timeout_s
-        # What claims nothing has no queue.
-        if limit is not None and limit >= allowed and entrypoint.claim(settings) is not None:
-            yield (
-                f'{entrypoint.name}: its timeout_s of {limit:g} s is not below the {allowed:g} s after which '
-                f'RabbitMQ takes a message back that is not acknowledged, and it would run again: raise '
-                f'consumer_timeout in rabbitmq.conf, if it was not'
-            )
+def _has_calls(entrypoints: Iterable[Entrypoint]) -> bool:
+    """Say whether any target calls other services, so that there have to be replies."""
+    return any(dependency.has_calls for dependency in _dependencies(entrypoints))
 
 
-def _clashes(entrypoints: Sequence[Entrypoint], settings: Settings) -> Iterator[str]:
-    claimed: dict[str, Entrypoint] = {}
-    for entrypoint in entrypoints:
-        claim = entrypoint.claim(settings)
-        if claim is None:
-            continue
-        first = claimed.setdefault(claim, entrypoint)
-        if first is not entrypoint:
-            yield (
-                f'{first.name} and {entrypoint.name} would share {claim}, and each get a part of its '
-                f'messages: name another one, or route both through one target'
-            )
+def _dependencies(entrypoints: Iterable[Entrypoint]) -> Iterator[Dependency]:
+    return (dependency for one in entrypoints for dependency in one.route.dependencies.values())

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from greenmicro import errors
-from greenmicro.messages import Publication
+from greenmicro.messages import Call, Publication, Reply
 from greenmicro.pipe import Frame, Frames, Kind, Setup, dumps, frame, loads
+
+Result = TypeVar('Result')
+#: An answer of so many fields is an error: its class and its text.
+ERROR_FIELDS = 2
 
 
 class ServicePipe:
@@ -85,30 +90,60 @@ class ServicePipe:
 
         Runs in: any thread of the child.
         """
+        self._alone(lambda: self.wait_for(self._ask(Kind.REQUEST, tuple(publication))))
+
+    def begin_call(self, call: Call) -> PendingAnswer:
+        """Have the parent call another service; returns at once, and the reply is waited for.
+
+        Raises:
+            PublishError: The request cannot leave the worker process.
+
+        Runs in: any thread of the child.
+        """
+        request = (tuple(call.publication), call.timeout_s)
+        return PendingAnswer(self, self._alone(lambda: self._ask(Kind.CALL, request)), call)
+
+    def wait_for(self, answer: list[bytes], timeout_s: float | None = None) -> tuple[Any, ...] | None:
+        """Return what the parent answered, () for a mere yes; None if it has not within the time.
+
+        Raises:
+            GreenmicroError: As the parent met it.
+        """
+        if not self._wait(lambda: bool(answer), timeout_s):
+            return None
+        told: tuple[Any, ...] = loads(answer[0]) if answer[0] else ()
+        if len(told) == ERROR_FIELDS:
+            raise _error(*told)
+        return told
+
+    def alone(self, answer: list[bytes], timeout_s: float | None) -> tuple[Any, ...] | None:
+        """Wait for an answer where nothing may be raised into what is read."""
+        return self._alone(lambda: self.wait_for(answer, timeout_s))
+
+    def _alone(self, act: Callable[[], Result]) -> Result:
+        """Do something on the pipe; to the main thread a time limit may raise only where it does no harm."""
+        if threading.get_ident() != self._main:
+            return act()
+        self._in_use = True
+        try:
+            return act()
+        finally:
+            self._in_use = False
+
+    def _ask(self, kind: int, request: tuple[Any, ...]) -> list[bytes]:
+        """Write a request; returns where its answer will be."""
         if self._fd < 0:
             raise errors.PublishError('a process that was forked by a target cannot publish')
         try:
-            payload = dumps(tuple(publication))
+            payload = dumps(request)
         except Exception as error:  # whatever a value's __reduce__ raises
             raise errors.PublishError(
                 f'a header or property cannot leave the worker process: {error}'
             ) from error
         number = next(self._numbers)
         answer = self._answers[number] = []
-        if threading.get_ident() == self._main:
-            self._in_use = True
-            try:
-                self._ask(number, payload, answer)
-            finally:
-                self._in_use = False
-        else:
-            self._ask(number, payload, answer)
-        if answer[0]:
-            raise _error(*loads(answer[0]))
-
-    def _ask(self, number: int, payload: bytes, answer: list[bytes]) -> None:
-        self.write(Kind.REQUEST, number, payload)
-        self._wait(lambda: bool(answer))
+        self.write(kind, number, payload)
+        return answer
 
     def leave(self) -> None:
         """Give the pipe up in a process that was forked by a target; its parent goes on with it."""
@@ -120,19 +155,23 @@ class ServicePipe:
         self._turn = threading.Condition(threading.Lock())
         self._reading = False
 
-    def _wait(self, is_here: Callable[[], bool]) -> None:
-        """Return when something is here, which this thread or another one has read."""
+    def _wait(self, is_here: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Return when something is here, which this thread or another one has read; False after the time."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._turn:
             while not is_here():
+                left_s = None if deadline is None else deadline - time.monotonic()
+                if left_s is not None and left_s <= 0:
+                    return False
                 if self._reading:
-                    self._turn.wait()
+                    self._turn.wait(left_s)
                     continue
                 self._reading = True
                 self._turn.release()
+                frames: list[Frame] = []
                 try:
-                    if self._in_use and threading.get_ident() == self._main:
-                        self._pause()
-                    frames = self._receive()
+                    if self._has_data(left_s):
+                        frames = self._receive()
                 finally:
                     self._turn.acquire()
                     self._reading = False
@@ -140,12 +179,19 @@ class ServicePipe:
                     self._turn.notify_all()
                 for received in frames:
                     self._sort(received)
+        return True
 
-    def _pause(self) -> None:
+    def _has_data(self, timeout_s: float | None) -> bool:
+        """Wait until there is something to read, if it is not simply to be read; False after the time."""
+        if self._in_use and threading.get_ident() == self._main:
+            return self._pause(timeout_s)
+        return timeout_s is None or bool(self._poll.poll(timeout_s * 1000))
+
+    def _pause(self, timeout_s: float | None) -> bool:
         """Wait until there is something to read; here a time limit may raise, since nothing is taken out."""
         self._in_use = False
         try:
-            self._poll.poll()
+            return bool(self._poll.poll(None if timeout_s is None else timeout_s * 1000))
         finally:
             self._in_use = True
 
@@ -165,6 +211,23 @@ class ServicePipe:
         except OSError:
             data = b''
         return self._frames.cut(data) if data else _end()
+
+
+class PendingAnswer:
+    """Waits for the reply to a call; see the contract of dependencies."""
+
+    def __init__(self, pipe: ServicePipe, answer: list[bytes], call: Call) -> None:
+        self._pipe = pipe
+        self._answer = answer
+        self._call = call
+
+    def wait(self, timeout_s: float | None = None) -> Reply:
+        """Return the reply; the parent minds the call's own time."""
+        fields = self._pipe.alone(self._answer, timeout_s)
+        if fields is None:
+            text = f'{self._call.publication.routing_key}: no reply within {timeout_s:g} s'
+            raise errors.CallTimeoutError(text)
+        return Reply(*fields)
 
 
 def _end() -> NoReturn:

@@ -45,11 +45,16 @@ class Settings:
     hub_stall_warn_s: float
     hub_stall_limit_s: float
     confirm_timeout_s: float
+    call_timeout_s: float
     max_body_mb: int
     queue_type: Literal['classic', 'quorum'] | None
     declare_exchanges: Literal['durable', 'auto_delete', 'never']
     health_address: Address | None
+    http_address: Address
+    max_request_mb: int
+    max_requests: int
     fail_fast: bool
+    log_format: Literal['text', 'json']
 
     @classmethod
     def load(cls, config: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:

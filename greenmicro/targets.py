@@ -6,12 +6,12 @@ import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from greenmicro.errors import ConfigError
+from greenmicro.errors import ArgumentsError, ConfigError
 
 #: Flags of a code object, by their values in `inspect`, which takes 9 ms of a child's start to import [M].
 _REFUSED = {
@@ -85,6 +85,33 @@ def find(what: str, path: str) -> Any:
     for name in path.split('.')[taken:]:
         found = _attribute(what, path, found, name)
     return found
+
+
+def signature(target: Callable[..., Any]) -> Any:
+    """Return what a target can be called with; None for a builtin one that does not tell."""
+    import inspect  # 9 ms of a child's start, for those only that have callers [M]
+
+    try:
+        return inspect.signature(target)
+    except (TypeError, ValueError):
+        return None
+
+
+def check_call(
+    signature: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], dependencies: Mapping[str, Any]
+) -> None:
+    """Check that a target can be called with what a remote caller gave.
+
+    Raises:
+        ArgumentsError: It cannot; or the caller gave what is a dependency's.
+    """
+    try:
+        taken = kwargs.keys() & dependencies.keys()
+        if taken:
+            raise TypeError(f'got an unexpected keyword argument {min(taken)!r}')
+        signature.bind(*args, **kwargs, **dependencies)
+    except TypeError as error:
+        raise ArgumentsError('signature', str(error)) from None
 
 
 def _import(what: str, path: str) -> tuple[Any, int]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from greenmicro import codecs, targets
 from greenmicro.delays import delay_fault
-from greenmicro.dependencies import Dependency, Publish, WorkerContext
-from greenmicro.errors import ConfigError, ContentRefusedError, PayloadError
+from greenmicro.dependencies import CURRENT, BeginCall, Dependency, Publish, WorkerContext, no_calls
+from greenmicro.errors import ArgumentsError, ConfigError, ContentRefusedError, PayloadError
 from greenmicro.injections import injection_of
 from greenmicro.limits import Limit
-from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Reason
+from greenmicro.messages import NOT_RUN, SUCCEEDED, Failure, Message, Outcome, Reason, arguments_json
 from greenmicro.signals import Reject, RetryLater
 
 if TYPE_CHECKING:
@@ -37,14 +37,22 @@ class Place:
         settings: The service's settings.
         publish: Sends a publication; from a child through its parent.
         limit: Makes what bounds one call of a target to so many seconds.
+        begin_call: Sends a call; from a child through its parent.
     """
 
-    __slots__ = ('_set_up', 'limit', 'publish', 'settings')
+    __slots__ = ('_set_up', 'begin_call', 'limit', 'publish', 'settings')
 
-    def __init__(self, settings: Settings, publish: Publish, limit: Callable[[float], Limit]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        publish: Publish,
+        limit: Callable[[float], Limit],
+        begin_call: BeginCall = no_calls,
+    ) -> None:
         self.settings = settings
         self.publish = publish
         self.limit = limit
+        self.begin_call = begin_call
         self._set_up: dict[int, Dependency] = {}
 
     def set_up(self, dependency: Dependency) -> None:
@@ -72,6 +80,7 @@ class Worker:
         place: What this process lends it.
         arguments: How a payload becomes the target's arguments; None: as its only positional one.
         replies: Whether somebody waits for the target's result; otherwise it is dropped.
+        encode: Makes of the result what the outcome holds.
 
     Example:
         >>> class Timed(Worker):
@@ -90,13 +99,17 @@ class Worker:
         place: Place,
         arguments: Arguments | None = None,
         replies: bool = False,
+        encode: Callable[[Any], Any] = codecs.encode,
     ) -> None:
         self.route = route
         self.entrypoint = entrypoint
         self.place = place
         self.arguments = arguments
         self.replies = replies
+        self.encode = encode
         self.target: Callable[..., Any]
+        self._method = route.target.rpartition('.')[2]
+        self._signature: Any = None
         self._error_classes: Mapping[str, type[BaseException]] = {}
 
     def prepare(self) -> None:
@@ -107,6 +120,8 @@ class Worker:
                 not set up.
         """
         self.target = targets.resolve(self.route.target)
+        if self.replies:
+            self._signature = targets.signature(self.target)
         policy = self.route.policy(self.place.settings)
         if policy is not None:
             self._error_classes = policy.classes()
@@ -135,7 +150,11 @@ class Worker:
         try:
             if message.unreadable is not None:
                 raise PayloadError('the properties cannot be read; their bytes are kept, base64-coded')
-            context = WorkerContext(message, self.entrypoint, self.place.settings, self.place.publish)
+            place = self.place
+            context = WorkerContext(
+                message, self.entrypoint, place.settings, place.publish, place.begin_call, self._method
+            )
+            CURRENT.set(context)
             step = Reason.UNDECODABLE
             payload = self.decode(message)
             step = Reason.TRANSLATOR
@@ -159,7 +178,7 @@ class Worker:
             if raised is not None:  # an overridden inject() swallowed it; a failure stays one
                 raise raised
             step = Reason.RESULT
-            return Outcome(True, None, codecs.encode(result)) if self.replies else SUCCEEDED
+            return Outcome(True, None, self.encode(result)) if self.replies else SUCCEEDED
         except Interrupted:
             return NOT_RUN
         except BaseException as error:
@@ -170,6 +189,8 @@ class Worker:
 
     def _failure(self, step: str, error: BaseException) -> Failure:
         failure = Failure.of(_reason(step, error), error)
+        if self.replies:
+            failure = failure._replace(arguments=arguments_json(error))
         if isinstance(error, RetryLater):
             # Again: a subclass may set, or leave out, what the constructor checks.
             delay_s: Any = getattr(error, 'delay_s', None)
@@ -212,6 +233,8 @@ class Worker:
         if self.arguments is None:
             return self.target(payload, **dependencies)
         args, kwargs = self.arguments(payload)
+        if self._signature is not None:
+            targets.check_call(self._signature, args, kwargs, dependencies)
         return self.target(*args, **kwargs, **dependencies)
 
 
@@ -220,6 +243,8 @@ def _reason(step: str, error: BaseException) -> str:
         return Reason.RETRY_LATER
     if isinstance(error, Reject):
         return Reason.REJECTED
+    if isinstance(error, ArgumentsError):
+        return Reason.ARGUMENTS
     if step is Reason.UNDECODABLE and isinstance(error, ContentRefusedError):
         return Reason.REFUSED
     return step

@@ -32,7 +32,7 @@ def message(payload: Any = None, **fields: Any) -> Message:
 @contextmanager
 def tasks(**functions: Callable[..., Any]) -> Iterator[str]:
     """Make functions importable as targets; the value is the name of their module."""
-    module = ModuleType('fake_tasks')
+    module = ModuleType('fake_tasks' if 'fake_tasks' not in sys.modules else 'more_fake_tasks')
     vars(module).update(functions)
     sys.modules[module.__name__] = module
     try:

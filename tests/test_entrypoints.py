@@ -25,6 +25,7 @@ def test_the_base_receives_and_claims_nothing() -> None:
     entrypoint.setup(service)  # type: ignore[arg-type]
     entrypoint.start()
     entrypoint.stop()
+    entrypoint.close(1.0)
     assert entrypoint.claim(service.settings) is None
     assert entrypoint.begin(message())
     assert entrypoint.holds(message())
@@ -50,6 +51,11 @@ def test_its_name_is_its_class_and_target() -> None:
 def test_a_payload_is_one_positional_argument() -> None:
     """Unless a subclass maps it otherwise."""
     assert Entrypoint(ROUTE).arguments({'id': 1}) == (({'id': 1},), {})
+
+
+def test_a_result_is_a_body_in_json() -> None:
+    """Unless a subclass encodes it otherwise."""
+    assert Entrypoint(ROUTE).encode({'id': 1}) == (b'{"id":1}', 'application/json', 'utf-8')
 
 
 def test_a_message_can_be_made_of_a_payload() -> None:
@@ -138,6 +144,23 @@ def test_what_is_to_be_run_no_more_gets_what_its_route_says(on_error: str, settl
     failure = Failure(Reason.WORKER_LOST, 'worker lost: 3 times')
     entrypoint.lose(received, failure)
     assert entrypoint.settled == [(received, settlement, Outcome.failed(failure))]
+
+
+def test_a_failure_that_is_expected_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Without a traceback, and not as an error: it is its sender's."""
+
+    class Patient(Recorder):
+        def expects(self, failure: Failure) -> bool:
+            return failure.reason == 'target error'
+
+    caplog.set_level(logging.INFO)
+    entrypoint = Patient(ROUTE)
+    entrypoint.finished(message(), FAILED)
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO
+    assert 'failed (target error), not kept: builtins.ValueError: v' in record.getMessage()
+    assert 'Traceback' not in record.getMessage()
+    assert len(entrypoint.settled) == 1
 
 
 def test_a_retry_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:

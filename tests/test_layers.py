@@ -16,11 +16,14 @@ PACKAGE = Path(__file__).parents[1] / 'greenmicro'
 LAYERS = (
     *('errors', 'targets', 'uris', 'addresses', 'tls', 'messages', 'ids', 'delays', 'signals', 'retry'),
     *('kinds', 'modes', 'keys', 'settings', 'codecs', 'copies', 'dead_letters'),
-    *('translators', 'dependencies', 'injections', 'limits', 'workers', 'routes', 'entrypoints'),
-    *('amqp.topology', 'amqp'),
+    *('hops', 'translators', 'dependencies', 'injections', 'logs', 'limits', 'workers', 'routes'),
+    *('hosting', 'fates', 'entrypoints', 'cron'),
+    *('amqp.topology', 'amqp', 'rpc.protocol', 'rpc.entrypoints', 'rpc.dependencies'),
     *('pipe', 'progress', 'servicepipe', 'alarm', 'resident', 'child'),
     *('pools.base', 'pools', 'brokers.base', 'brokers.memory', 'brokers.rabbitmq', 'brokers'),
-    *('clock', 'patching', 'watchdog', 'health', 'service', 'runner', 'cli', '__main__'),
+    'rpc',
+    'standalone',
+    *('clock', 'patching', 'watchdog', 'health', 'http', 'checks', 'service', 'runner', 'cli', '__main__'),
 )
 #: Of the root only this; its lazy names stand for modules, which are imported by their own.
 OF_THE_ROOT = {'__version__'}
@@ -28,13 +31,16 @@ OF_THE_ROOT = {'__version__'}
 FOREIGN = {
     'gevent': (
         *('pools', 'pools.', 'brokers', 'brokers.'),
-        *('clock', 'patching', 'watchdog', 'health', 'service', 'runner'),
+        *('http.application', 'http.connection', 'http.connections', 'http.site'),
+        *('rpc.caller', 'clock', 'patching', 'watchdog', 'health', 'service', 'runner'),
     ),
-    'greenlet': ('pools.', 'brokers.'),
+    'greenlet': ('pools.', 'brokers.', 'http.connection'),
+    'werkzeug': ('http.routing',),
     'kombu': ('brokers.rabbitmq.', 'cli.connection', 'cli.dead_queue'),
-    'amqp': ('brokers.rabbitmq.', 'cli.connection', 'cli.dead_queue'),
+    'amqp': ('brokers.rabbitmq.', 'standalone.', 'cli.connection', 'cli.dead_queue'),
     'vine': ('brokers.rabbitmq.',),
     'click': ('cli.',),
+    'cronsim': ('cron',),
 }
 #: Those in such folders that may not.
 CONTRACTS = {'pools.base', 'brokers.base'}

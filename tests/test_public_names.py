@@ -13,12 +13,23 @@ import greenmicro
 from greenmicro.runner import Runner
 
 NAMES = {
+    'Context',
+    'CronEntrypoint',
     'Dependency',
     'Entrypoint',
     'EventListener',
+    'HTTPEntrypoint',
+    'HTTPError',
+    'HTTPRequest',
     'MessageTranslator',
     'Producer',
+    'Publisher',
+    'QueueListener',
+    'RPCListener',
+    'RPCProxy',
     'Reject',
+    'Request',
+    'Response',
     'Retry',
     'RetryLater',
     'Route',
@@ -29,7 +40,7 @@ NAMES = {
 }
 NOTHING = """
 import sys
-for name in ('gevent', 'kombu', 'amqp'):  # greenlet is what coverage imports
+for name in ('gevent', 'kombu', 'amqp', 'werkzeug'):  # greenlet is what coverage imports
     assert name not in sys.modules, name
 import time, socket
 assert type(time.sleep).__name__ == 'builtin_function_or_method'
@@ -62,8 +73,21 @@ def test_there_are_no_others() -> None:
     [
         ('Runner', '(entrypoints, config)'),
         ('Entrypoint', '(route=None)'),
-        ('TimeEntrypoint', '(interval_s, route=None, eager=False)'),
-        ('EventListener', '(source_service, event_name, route=None, queue=None, queue_type=None)'),
+        ('TimeEntrypoint', '(interval_s, route=None, eager=False, once=None)'),
+        (
+            'EventListener',
+            '(source_service, event_name, route=None, queue=None, queue_type=None, '
+            "kind='pool', identifier=None)",
+        ),
+        (
+            'QueueListener',
+            "(queue, route=None, exchange=None, routing_key='', declare=True, queue_type=None, "
+            'arguments=None)',
+        ),
+        ('CronEntrypoint', '(expression, route=None, tz=None, once=None)'),
+        ('Publisher', "(exchange='')"),
+        ('RPCListener', '(route=None, method=None)'),
+        ('RPCProxy', '(service, timeout_s=None)'),
         ('Producer', '()'),
         ('Dependency', '()'),
         ('MessageTranslator', '()'),
@@ -139,6 +163,7 @@ def test_importing_the_package_imports_none_of_it() -> None:
         *('errors', 'messages', 'settings', 'codecs', 'targets', 'translators', 'dependencies', 'workers'),
         *('delays', 'signals', 'retry', 'copies', 'dead_letters'),
         *('routes', 'entrypoints', 'amqp', 'amqp.topology', 'amqp.entrypoints', 'amqp.dependencies'),
+        *('http', 'http.values', 'http.signals', 'http.problems', 'http.dependencies', 'http.entrypoints'),
         *('child', 'pipe', 'pools', 'pools.base', 'brokers', 'brokers.base'),
     ],
 )

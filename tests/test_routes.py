@@ -269,6 +269,8 @@ def test_nothing_is_retried_for_good_by_mistake() -> None:
         'target not found',
         'result not encodable',
         'rejected',
+        'arguments do not fit',
+        'no such method',
     } == Reason.FOR_GOOD
 
 

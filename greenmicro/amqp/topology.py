@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from greenmicro.copies import DUE
@@ -52,6 +53,7 @@ class Queue:
         exclusive: Whether it belongs to one connection and goes with it.
         auto_delete: Whether it goes with its last consumer.
         arguments: AMQP `x-` arguments.
+        declared: Whether we declare it; otherwise it has to be there, of whatever kind.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Queue:
     exclusive: bool = False
     auto_delete: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    declared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,26 @@ class Subscription:
         exchange: What it is bound to; None: it is only fed by the default exchange.
         routing_key: With which binding key.
         prefetch: How many messages may be unsettled at once.
+        lasting: Whether it is consumed from until the broker is closed, and not only until a stop begins, as
+            what running targets wait for.
+        renamed: Whether each channel reads a new queue, of this name and a uuid, which goes with it.
+        sole: Whether it is a lock rather than work: exclusive to one at a time, while the others go on
+            trying and are ready all the same.
     """
 
     queue: Queue
     exchange: Exchange | None
     routing_key: str
     prefetch: int
+    lasting: bool = False
+    renamed: bool = False
+    sole: bool = False
+
+    def present(self) -> Subscription:
+        """Return it as it is declared on a new channel."""
+        if not self.renamed:
+            return self
+        return replace(self, queue=replace(self.queue, name=f'{self.queue.name}-{uuid.uuid4().hex}'))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +142,16 @@ def event_queue_name(source_service: str, event_name: str, service: str, target:
             renamed without stranding what waits in the queue.
     """
     return f'evt-{source_service}-{event_name}--{service}.{target.rpartition(".")[2]}'
+
+
+def singleton_queue_name(source_service: str, event_name: str) -> str:
+    """Return the name of the queue that all who listen to an event as singletons share."""
+    return f'evt-{source_service}-{event_name}'
+
+
+def broadcast_queue(name: str) -> Queue:
+    """Return a queue that goes with its connection; durable, as nameko's are, and of the type that can."""
+    return Queue(name, exclusive=True, auto_delete=True, arguments={'x-queue-type': 'classic'})
 
 
 def queue_type_fault(queue_type: Any) -> str | None:

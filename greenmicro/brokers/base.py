@@ -31,6 +31,16 @@ class Consumer(ABC):
             dropped here, and is not settled.
         """
 
+    @property
+    def active(self) -> bool:
+        """Whether the broker delivers to it at this moment; a sole subscription is then ours."""
+        return True
+
+    @property
+    def losses(self) -> int:
+        """How many of its channels were lost so far, with what was under way on them."""
+        return 0
+
     def holds(self, message: Message) -> bool:
         """Say whether a message that waits for a worker is still ours; unlike `begin` it changes nothing.
 
@@ -51,6 +61,18 @@ class Consumer(ABC):
           we still consume comes straight back.
 
         A second settlement of a message, or one after `Broker.close`, does nothing.
+        """
+
+    @abstractmethod
+    def answer(self, message: Message, reply: Publication, otherwise: Publication) -> None:
+        """Settle a message by a reply: published (confirmed), then the message is acked; returns at once.
+
+        While that is not possible the message stays unsettled, and is tried again.
+
+        Args:
+            message: What is answered.
+            reply: The reply; nobody need take it.
+            otherwise: What is published instead if the broker refuses the reply, as too large.
         """
 
 
@@ -126,7 +148,7 @@ class Broker(ABC):
     def stop(self, timeout_s: float) -> None:
         """Deliver no more: returns once the broker has agreed, or its connection is lost.
 
-        Publishing and settling go on.
+        Publishing and settling go on, and so do lasting subscriptions.
         """
 
     @abstractmethod

@@ -10,11 +10,9 @@ import amqp
 import kombu
 from amqp.exceptions import AMQPError
 from amqp.method_framing import frame_handler
-from amqp.transport import SSLTransport
-from kombu.transport import pyamqp
 
-from greenmicro.brokers.rabbitmq.encryption import options_of
 from greenmicro.brokers.rabbitmq.frames import FRAME_OVERHEAD
+from greenmicro.brokers.rabbitmq.plain import plain_client
 from greenmicro.cli.letters import UNREADABLE
 from greenmicro.errors import BrokerError
 from greenmicro.messages import Publication
@@ -44,15 +42,14 @@ def connect(uri: str, tls: TLS | None = None) -> Any:
         DeadQueueError: None answers, or it refuses us.
     """
     for host in uri.split(';'):
-        client = _client(host)
+        where = kombu.Connection(host)
         try:
-            if host.startswith('amqps:'):
-                client.ssl = options_of(tls or TLS(), client.hostname, client.ssl or {})
+            client = plain_client(host, tls, 'greenmicro dead', CONNECT_TIMEOUT_S, frame_handler=_tolerant)
             connection = client.transport.establish_connection()
         except (AMQPError, OSError, BrokerError) as error:
             failure = DeadQueueError(
-                f'no connection to {client.host} as {client.userid or "guest"!r}, virtual host '
-                f'{client.virtual_host or "/"!r}: {error or type(error).__name__}; is --amqp-uri right?'
+                f'no connection to {where.host} as {where.userid or "guest"!r}, virtual host '
+                f'{where.virtual_host or "/"!r}: {error or type(error).__name__}; is --amqp-uri right?'
             )
             failure.__cause__ = error
         else:
@@ -76,43 +73,6 @@ def message_of(publication: Publication, frame_max: int) -> Any:
     if size > frame_max - FRAME_OVERHEAD:
         raise ValueError(f'headers of {size} bytes do not fit into a frame of {frame_max}')
     return message
-
-
-class _TLSTransport(SSLTransport):  # type: ignore[misc]
-    """Takes a ready context, as services make it."""
-
-    def _wrap_socket(self, sock: Any, context: Any, server_hostname: str) -> Any:
-        return context.wrap_socket(sock, do_handshake_on_connect=False, server_hostname=server_hostname)
-
-
-class _Connection(pyamqp.Connection):  # type: ignore[misc]
-    """amqp's, with that transport."""
-
-    def Transport(  # noqa: N802  # amqp's name
-        self, host: str, connect_timeout: float, ssl: Any = False, *timeouts: Any, **options: Any
-    ) -> Any:
-        if not ssl:
-            return super().Transport(host, connect_timeout, ssl, *timeouts, **options)
-        return _TLSTransport(host, connect_timeout, ssl, **options)
-
-
-class _KombuTransport(pyamqp.Transport):  # type: ignore[misc]
-    """Kombu's transport for amqp, with that connection."""
-
-    Connection = _Connection
-
-
-def _client(uri: str) -> Any:
-    """Return kombu's client, which reads a URI as services do."""
-    return kombu.Connection(
-        uri,
-        transport=_KombuTransport,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        transport_options={
-            'client_properties': {'connection_name': 'greenmicro dead'},
-            'frame_handler': _tolerant,
-        },
-    )
 
 
 def _tolerant(connection: Any, callback: Callable[..., None]) -> Callable[[Any], Any]:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from greenmicro.dependencies import Publish
+from greenmicro.dependencies import BeginCall, Publish, no_calls
 from greenmicro.entrypoints import Entrypoint
 from greenmicro.messages import NOT_RUN, Message, Outcome
 from greenmicro.settings import Settings
@@ -121,12 +121,20 @@ class Pool(ABC):
         settings: The service's settings.
         entrypoints: All that may submit, in the order of the service's list.
         publish: What workers publish with.
+        begin_call: What workers call other services with.
     """
 
-    def __init__(self, settings: Settings, entrypoints: Sequence[Entrypoint], publish: Publish) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        entrypoints: Sequence[Entrypoint],
+        publish: Publish,
+        begin_call: BeginCall = no_calls,
+    ) -> None:
         self.settings = settings
         self.entrypoints = entrypoints
         self.publish = publish
+        self.begin_call = begin_call
         self.pending = Pending()
 
     @abstractmethod

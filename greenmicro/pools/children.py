@@ -10,14 +10,14 @@ import gevent
 from gevent.event import Event
 from gevent.hub import get_hub
 
-from greenmicro.messages import Publication
-from greenmicro.pipe import Frames, Kind, dumps, frame, loads_plain
+from greenmicro.pipe import Frames, Kind, frame, loads_plain
 from greenmicro.pools import deadlines
 from greenmicro.pools.base import Job
 from greenmicro.pools.childpipe import ChildPipe
 from greenmicro.pools.deadlines import Deadline
 from greenmicro.pools.endings import end_of, name_of
 from greenmicro.pools.looks import Looks
+from greenmicro.pools.requests import Lender, Requests, call, publish
 from greenmicro.pools.sent import Done, Sent
 from greenmicro.pools.spawning import kill, shared_file, spawn
 from greenmicro.progress import Progress
@@ -36,8 +36,8 @@ LINGER_S = 0.05
 CROWDED_LOOK_S = 0.01
 
 
-class Owner(Protocol):
-    """What a child tells; called in the child's own greenlets, on the hub."""
+class Owner(Lender, Protocol):
+    """What a child tells, and asks for; called in the child's own greenlets, on the hub."""
 
     def on_ready(self, child: Child) -> None:
         """It can run jobs."""
@@ -47,9 +47,6 @@ class Owner(Protocol):
 
     def on_gone(self, child: Child) -> None:
         """It has ended; what it still has in `sent`, its `faults` and its `end` say what that means."""
-
-    def publish(self, publication: Publication) -> None:
-        """Publish for it, and return when that is confirmed."""
 
 
 class Child:
@@ -88,6 +85,7 @@ class Child:
         self.sent = Sent(self._progress)
         self._deadline = Deadline(self._progress)
         self._pipe = ChildPipe()
+        self._requests = Requests(owner, self._pipe.write)
         self._unwritten: list[bytes] = []
         self._stopped = False
         self._exited = Event()
@@ -245,7 +243,9 @@ class Child:
             if payload:
                 self.sent.tell(number, payload)
         elif kind == Kind.REQUEST:
-            gevent.spawn(self._publish, number, payload)
+            self._requests.take(number, payload, publish)
+        elif kind == Kind.CALL:
+            self._requests.take(number, payload, call)
         elif kind == Kind.LARGE:
             self.large = True
         elif kind == Kind.READY:
@@ -264,15 +264,6 @@ class Child:
         done, unrun = self.sent.collect()
         if done or unrun:
             self._owner.on_progress(self, done, unrun)
-
-    def _publish(self, number: int, payload: bytes) -> None:
-        """Publish for a target; in a greenlet of its own, as its threads may publish at the same time."""
-        answer = b''
-        try:
-            self._owner.publish(Publication(*loads_plain(payload)))
-        except Exception as error:
-            answer = dumps((type(error).__name__, str(error)))
-        self._pipe.write(frame(Kind.ANSWER, number, answer))
 
     # What it does not say.
 

@@ -15,7 +15,7 @@ from gevent.pool import Pool as GeventPool
 from greenlet import GreenletExit, getcurrent
 
 from greenmicro import targets
-from greenmicro.dependencies import Publish
+from greenmicro.dependencies import BeginCall, Publish, no_calls
 from greenmicro.entrypoints import Entrypoint
 from greenmicro.errors import ConfigError
 from greenmicro.limits import Limit
@@ -48,8 +48,14 @@ class GreenletPool(Pool):
     wait; that one has nothing to do if the first never has to wait for anything.
     """
 
-    def __init__(self, settings: Settings, entrypoints: Sequence[Entrypoint], publish: Publish) -> None:
-        super().__init__(settings, entrypoints, publish)
+    def __init__(
+        self,
+        settings: Settings,
+        entrypoints: Sequence[Entrypoint],
+        publish: Publish,
+        begin_call: BeginCall = no_calls,
+    ) -> None:
+        super().__init__(settings, entrypoints, publish, begin_call)
         self._workers: dict[Entrypoint, Worker] = {}
         self._greenlets: Any = GeventPool(settings.max_workers)
         self._parked: dict[Any, None] = {}
@@ -66,7 +72,7 @@ class GreenletPool(Pool):
         """Resolve targets and set dependencies up, here; see the contract."""
         if self.settings.worker_setup is not None:
             _call_setup(self.settings.worker_setup)
-        place = Place(self.settings, self.publish, SwitchLimit)
+        place = Place(self.settings, self.publish, SwitchLimit, self.begin_call)
         faults: list[str] = []
         for entrypoint in self.entrypoints:
             worker = self._workers[entrypoint] = _build_worker(entrypoint, place)
@@ -258,5 +264,9 @@ def _build_worker(entrypoint: Entrypoint, place: Place) -> Worker:
     """Build an entrypoint's worker; its `arguments` is only asked where it is overridden."""
     overridden = type(entrypoint).arguments is not Entrypoint.arguments
     return entrypoint.route.worker_for(
-        entrypoint.name, place, entrypoint.arguments if overridden else None, entrypoint.replies
+        entrypoint.name,
+        place,
+        entrypoint.arguments if overridden else None,
+        entrypoint.replies,
+        entrypoint.encode,
     )

@@ -10,7 +10,7 @@ import gevent
 from gevent.event import Event
 from gevent.hub import get_hub
 
-from greenmicro.dependencies import Publish
+from greenmicro.dependencies import BeginCall, Publish, no_calls
 from greenmicro.entrypoints import Entrypoint
 from greenmicro.errors import ConfigError, TargetTimeoutError
 from greenmicro.limits import overrun
@@ -44,8 +44,14 @@ class ProcessPool(Pool):
     MAX_MEMORY_PER_CHILD_MB.
     """
 
-    def __init__(self, settings: Settings, entrypoints: Sequence[Entrypoint], publish: Publish) -> None:
-        super().__init__(settings, entrypoints, publish)
+    def __init__(
+        self,
+        settings: Settings,
+        entrypoints: Sequence[Entrypoint],
+        publish: Publish,
+        begin_call: BeginCall = no_calls,
+    ) -> None:
+        super().__init__(settings, entrypoints, publish, begin_call)
         # Here, and not in start(): before then the entrypoints' setup() gives them what cannot be pickled.
         self._table = route_table(entrypoints)
         self._routes = {entrypoint: number for number, entrypoint in enumerate(entrypoints)}

@@ -52,7 +52,8 @@ def route_table(entrypoints: Iterable[Entrypoint]) -> bytes:
 
 def _row(entrypoint: Entrypoint) -> Row:
     # An entrypoint may hold anything: it crosses only where it is needed.
-    maps = type(entrypoint).arguments is not Entrypoint.arguments
+    kind = type(entrypoint)
+    maps = kind.arguments is not Entrypoint.arguments or kind.encode is not Entrypoint.encode
     return Row(entrypoint.route, entrypoint.name, entrypoint if maps else None, entrypoint.replies)
 
 

@@ -27,7 +27,8 @@ class Published(list[Publication]):
 
 
 def producing(published: Published) -> Any:
-    context = WorkerContext(message(), 'the entrypoint', settings(), published)
+    came = message(headers={'nameko.language': 'de', 'nameko.call_id_stack': ['web.get.1']})
+    context = WorkerContext(came, 'the entrypoint', settings(), published, method='work')
     provided = iter(Producer().provide(context))
     return next(provided)
 
@@ -47,7 +48,11 @@ def test_an_event_goes_to_the_services_own_exchange() -> None:
         'delivery_mode': 2,
         'priority': 0,
     }
-    assert (sent.headers, sent.mandatory) == ({}, False)
+    assert not sent.mandatory
+    headers = dict(sent.headers)
+    first, second = headers.pop('nameko.call_id_stack')
+    assert (first, second.rpartition('.')[0]) == ('web.get.1', 'shop.work')
+    assert headers == {'nameko.language': 'de'}
 
 
 def test_options_reach_the_broker() -> None:
@@ -55,7 +60,7 @@ def test_options_reach_the_broker() -> None:
     published = Published()
     producing(published)('e', 1, headers={'tenant': 7}, mandatory=True, message_id='m-1', expiration='500')
     (sent,) = published
-    assert (sent.headers, sent.mandatory) == ({'tenant': 7}, True)
+    assert (sent.headers['tenant'], sent.headers['nameko.language'], sent.mandatory) == (7, 'de', True)
     assert (sent.properties['message_id'], sent.properties['expiration']) == ('m-1', '500')
 
 

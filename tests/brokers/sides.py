@@ -130,9 +130,10 @@ class Side:
         routing_key: str = 'order',
         prefetch: int = 10,
         receive: Receive | None = None,
+        lasting: bool = False,
     ) -> Inbox:
         declared = Queue(queue) if isinstance(queue, str) else queue
-        return Inbox(self, Subscription(declared, exchange, routing_key, prefetch), receive)
+        return Inbox(self, Subscription(declared, exchange, routing_key, prefetch, lasting), receive)
 
     def start(self) -> Side:
         self._started = True

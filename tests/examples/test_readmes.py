@@ -12,7 +12,7 @@ NAMES = sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir() a
 
 def test_the_examples_that_the_project_promises():
     """None is missing, and none is without a test here."""
-    assert NAMES == ['cpu', 'fanout', 'quickstart', 'seed', 'shop']
+    assert NAMES == ['cpu', 'cron', 'fanout', 'http', 'quickstart', 'rpc', 'seed', 'shop']
     assert all(Path(__file__).with_name(f'test_{name}.py').exists() for name in NAMES)
 
 

@@ -45,6 +45,11 @@ class Mapped(Entrypoint):
         return (), payload
 
 
+class Encoding(Entrypoint):
+    def encode(self, result: Any) -> Any:
+        return [result]
+
+
 class Plain(Entrypoint):
     replies = True
 
@@ -65,6 +70,11 @@ def test_the_table_has_a_row_for_each_entrypoint_with_shared_parts_once() -> Non
     assert (two.name, type(two.entrypoint), two.replies) == ('Mapped -> tasks.second', Mapped, False)
     assert one.route.dependencies['db'] is two.route.dependencies['db']
     assert two.entrypoint.route is two.route
+
+
+def test_an_entrypoint_that_encodes_results_crosses() -> None:
+    (row,) = pickle.loads(route_table([Encoding(Route('tasks.first'))]))
+    assert row.entrypoint.encode(7) == [7]
 
 
 def test_an_attribute_that_does_not_pickle_is_named_with_its_dependency_and_route() -> None:

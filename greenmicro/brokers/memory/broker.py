@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 SCHEME = 'memory://'
 #: How long to wait, in seconds, before a message that its next queue refused is tried again.
 MOVE_RETRY_S = 1.0
+#: How often to look, in seconds, whether a queue that another broker alone may have is free.
+SOLE_RETRY_S = 0.2
 
 
 class MemoryBroker(Broker):
@@ -66,7 +68,10 @@ class MemoryBroker(Broker):
                 if exchange.declared:
                     self._vhost.declare_exchange(exchange)
             for consumer in self._consumers:
-                consumer.start(self._vhost, self)
+                if consumer.sole:
+                    consumer.start_when_free(self._vhost, self)
+                else:
+                    consumer.start(self._vhost, self)
             self._ready = True
         except BrokerError as error:
             gevent.spawn(on_fatal, error)
@@ -96,7 +101,8 @@ class MemoryBroker(Broker):
     def stop(self, timeout_s: float) -> None:
         """Deliver no more; see the contract."""
         for consumer in self._consumers:
-            consumer.stop()
+            if not consumer.lasting:
+                consumer.stop()
 
     def close(self, timeout_s: float) -> None:
         """Give back what is unsettled, and leave; see the contract."""
@@ -130,6 +136,9 @@ class MemoryConsumer(Consumer):
         self._queue: MemoryQueue
         self._running = False
         self.in_turn = False
+        self._stopped = False
+        self.lasting = subscription.lasting
+        self.sole = subscription.sole
 
     def start(self, vhost: Vhost, owner: MemoryBroker) -> None:
         """Declare the queue, bind it, and consume.
@@ -137,7 +146,7 @@ class MemoryConsumer(Consumer):
         Raises:
             BrokerError: Queue or exchange are there with other properties.
         """
-        subscription = self._subscription
+        subscription = self._subscription.present()
         queue = vhost.declare_queue(subscription.queue, owner)
         if subscription.exchange is not None:
             vhost.declare_exchange(subscription.exchange).bind(queue, subscription.routing_key)
@@ -146,8 +155,24 @@ class MemoryConsumer(Consumer):
         self._running = True
         queue.add_consumer(self)
 
+    def start_when_free(self, vhost: Vhost, owner: MemoryBroker) -> None:
+        """Consume, now or when no other broker has the queue any more."""
+        queue = vhost.queues.get(self._subscription.queue.name)
+        if self._stopped:
+            return
+        if queue is None:
+            self.start(vhost, owner)
+        else:
+            gevent.spawn_later(SOLE_RETRY_S, self.start_when_free, vhost, owner)
+
+    @property
+    def active(self) -> bool:
+        """Whether it consumes."""
+        return self._running
+
     def stop(self) -> None:
         """Consume no more; what was given back so far goes to others."""
+        self._stopped = True
         if not self._running:
             return
         self._running = False
@@ -215,6 +240,12 @@ class MemoryConsumer(Consumer):
         elif settlement is Settlement.RETRY:
             assert outcome.failure is not None
             self._move(item, retry_of(message, outcome.failure), settlement)
+
+    def answer(self, message: Message, reply: Publication, otherwise: Publication) -> None:
+        """Publish a reply, then ack; see the contract. No reply is too large here."""
+        item = message.delivery
+        if self._held.get(item, Settlement.ACK) is None:
+            self._move(item, reply, Settlement.ACK)
 
     def _forget(self, item: Item) -> None:
         del self._held[item]

@@ -91,17 +91,20 @@ class Vhost:
         """Return the queue of that name, made if it is not there.
 
         Raises:
-            BrokerError: It is there with other properties, or somebody else's alone.
+            BrokerError: It is there with other properties, or somebody else's alone, or is not there and not
+                to be declared.
         """
         name = declaration.name
         queue = self.queues.get(name)
         if queue is None:
+            if not declaration.declared:
+                raise BrokerError(f'queue {name!r}: it does not exist, and is not to be declared here')
             whose = owner if declaration.exclusive else None
             queue = MemoryQueue(declaration, whose, self.dispatcher.wake, self._bury, self._clock)
             self.queues[name] = queue
         elif queue.owner not in (None, owner):
             raise BrokerError(f'queue {name!r}: it is exclusive to another service')
-        elif queue.declaration != declaration:
+        elif declaration.declared and queue.declaration != declaration:
             raise BrokerError(f'queue {name!r}: it exists as {queue.declaration}, not as {declaration}')
         return queue
 

@@ -69,7 +69,8 @@ class RabbitBroker(Broker):
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         """Wait until all consume and publishing is possible; see the contract."""
-        return _wait_all([self._publisher.ready, *(one.ready for one in self._consumers)], timeout_s)
+        consuming = [one.ready for one in self._consumers if not one.sole]
+        return _wait_all([self._publisher.ready, *consuming], timeout_s)
 
     def hindrances(self) -> Iterator[str]:
         """Say what keeps us from being ready; see the contract."""
@@ -83,9 +84,10 @@ class RabbitBroker(Broker):
 
     def stop(self, timeout_s: float) -> None:
         """Cancel all consumers; see the contract."""
-        for consumer in self._consumers:
+        passing = [consumer for consumer in self._consumers if not consumer.lasting]
+        for consumer in passing:
             consumer.stop()
-        _wait_all([consumer.stopped for consumer in self._consumers], timeout_s)
+        _wait_all([consumer.stopped for consumer in passing], timeout_s)
 
     def close(self, timeout_s: float) -> None:
         """Send what waits, then disconnect; see the contract.

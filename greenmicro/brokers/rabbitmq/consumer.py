@@ -9,24 +9,24 @@ from typing import Any
 
 import gevent
 import kombu
-from amqp.exceptions import AccessRefused, AMQPError, ChannelError, NotFound, PreconditionFailed
+from amqp.exceptions import AMQPError, ChannelError
 from gevent.event import Event
 
 from greenmicro.amqp.topology import Subscription
 from greenmicro.brokers.base import Consumer, Lose, Receive
-from greenmicro.brokers.rabbitmq.backoff import REFUSED_RETRY_S, backoff
 from greenmicro.brokers.rabbitmq.connection import Connection
 from greenmicro.brokers.rabbitmq.contents import Content
 from greenmicro.brokers.rabbitmq.crashes import Fate, Suspicion, lost, moved
 from greenmicro.brokers.rabbitmq.deliveries import Deliveries
 from greenmicro.brokers.rabbitmq.moves import Moves
 from greenmicro.brokers.rabbitmq.owners import ChannelOwner
+from greenmicro.brokers.rabbitmq.refusals import Refusals
 from greenmicro.brokers.rabbitmq.republisher import Republisher
 from greenmicro.brokers.rabbitmq.topology import kombu_queue
 from greenmicro.copies import names_of, retry_of
 from greenmicro.dead_letters import dead_letter
 from greenmicro.errors import BrokerError
-from greenmicro.messages import Message, Outcome, Settlement
+from greenmicro.messages import Message, Outcome, Publication, Settlement
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +43,6 @@ MOVES_TIMEOUT_S = 2.0
 SEEN_OUT_LEAST_S = 0.05
 SEEN_OUT_MOST_S = 2.0
 SEEN_OUT_CANCELS = 4
-#: What is wrong with the service rather than the moment: a permission, a missing exchange, arguments that
-#: differ. A queue that is locked (405) is waited for.
-PERMANENT = (AccessRefused, NotFound, PreconditionFailed)
-#: ... and so is one whose node is down, which the broker says by a 404 as well.
-NODE_DOWN = 'is down or inaccessible'
 
 
 class RabbitConsumer(Consumer, ChannelOwner):
@@ -64,6 +59,8 @@ class RabbitConsumer(Consumer, ChannelOwner):
             should never happen.
 
     Attributes:
+        lasting: Whether it goes on until the connection is closed.
+        sole: Whether its queue is a lock, which another one may have.
         ready: Whether it is consuming.
         stopped: Set once the broker delivers no more.
     """
@@ -82,7 +79,6 @@ class RabbitConsumer(Consumer, ChannelOwner):
         self._receive = receive
         self._lose_message = lose
         self._republisher = republisher
-        self._reconnect_max_s = reconnect_max_s
         self._on_fatal = on_fatal
         self._queue = subscription.queue.name
         self._deliveries = Deliveries(subscription.prefetch)
@@ -94,9 +90,11 @@ class RabbitConsumer(Consumer, ChannelOwner):
         self._stopping = Event()
         self._changed = Event()  # the channel is lost, or we are to stop
         self._error: Exception | None = None
-        self._was_up = False
         self._cancel_s = 0.0
-        self._told = ''
+        self._losses = 0
+        self._refusals = Refusals(subscription, reconnect_max_s)
+        self.lasting = subscription.lasting
+        self.sole = subscription.sole
         self.ready = Event()
         self.stopped = Event()
 
@@ -117,8 +115,19 @@ class RabbitConsumer(Consumer, ChannelOwner):
 
     def hindrances(self) -> Iterator[str]:
         """Say why it is not consuming at this moment, if it is not."""
-        if not self.ready.is_set():
-            yield f'queue {self._queue}: not consuming ({self._error or self._told or "no connection yet"})'
+        if not self.ready.is_set() and not self.sole:
+            why = self._error or self._refusals.told or 'no connection yet'
+            yield f'queue {self._queue}: not consuming ({why})'
+
+    @property
+    def active(self) -> bool:
+        """Whether it is consuming at this moment."""
+        return self.ready.is_set()
+
+    @property
+    def losses(self) -> int:
+        """How many of its channels were lost so far."""
+        return self._losses
 
     def stop(self) -> None:
         """Begin to stop: `stopped` is set once the broker delivers no more."""
@@ -128,14 +137,12 @@ class RabbitConsumer(Consumer, ChannelOwner):
             self.stopped.set()
 
     def _run(self, connection: Connection) -> None:
-        delays = backoff(self._reconnect_max_s)
         while not self._stopping.is_set():
             self._error = None
             self._changed.clear()
             consumer = None
             try:
                 consumer = self._open(connection)
-                delays = backoff(self._reconnect_max_s)
                 self._changed.wait()
                 if self._error is None:  # so we are to stop; settling goes on on this channel
                     began = time.monotonic()
@@ -147,13 +154,12 @@ class RabbitConsumer(Consumer, ChannelOwner):
                 self._error = self._error or error
             if connection.wire.lost.ready():
                 return
-            if not self._may_try_again():
+            if self._refusals.is_final(self._error):
+                self._on_fatal(BrokerError(f'queue {self._queue!r}: {self._error}'))
                 break
+            self._refusals.tell(self._error)
             self._close_channel(consumer)
-            if self._queue_gone or not isinstance(self._error, ChannelError):
-                self._stopping.wait(next(delays))
-            else:  # closed while it consumed (an ack that came too late), or refused
-                self._stopping.wait(REFUSED_RETRY_S if consumer is None else self._reconnect_max_s)
+            self._stopping.wait(self._refusals.delay_s(self._error, consumer is not None))
         self.stopped.set()
 
     def _open(self, connection: Connection) -> Any:
@@ -163,15 +169,11 @@ class RabbitConsumer(Consumer, ChannelOwner):
         # Before consuming: the first delivery may come in the same read as consume-ok.
         wire.owners[channel.channel_id] = self
         self._deliveries.open(channel.channel_id, wire.outbox.write_from)
-        consumer = kombu.Consumer(
-            channel, [kombu_queue(self._subscription)], prefetch_count=self._subscription.prefetch
-        )
+        subscription = self._subscription.present()
+        consumer = kombu.Consumer(channel, [kombu_queue(subscription)], prefetch_count=subscription.prefetch)
         consumer.consume()
         if self._error is None:
-            if self._was_up:
-                logger.info('queue %s: consuming again', self._queue)
-            self._was_up = True
-            self._told = ''
+            self._refusals.note_up()
             self.ready.set()
         return consumer
 
@@ -192,22 +194,6 @@ class RabbitConsumer(Consumer, ChannelOwner):
                 return  # there is nobody to wait for
             gevent.sleep(max(0.0, wait_s - self._deliveries.since_written_s()))
 
-    def _may_try_again(self) -> bool:
-        """Say so once for each change of state; False when the broker refuses us for good."""
-        permanent = isinstance(self._error, PERMANENT) and NODE_DOWN not in str(self._error)
-        if permanent and not self._queue_gone and not self._was_up:
-            self._on_fatal(BrokerError(f'queue {self._queue!r}: {self._error}'))
-            return False
-        if self._told != str(self._error):
-            self._told = str(self._error)
-            logger.warning('queue %s: not consuming (%s), trying again', self._queue, self._error)
-        return True
-
-    @property
-    def _queue_gone(self) -> bool:
-        """Whether it was being deleted when we declared it, as 2 of 40 quorum queues of RabbitMQ 4 were."""
-        return isinstance(self._error, NotFound) and f"no queue '{self._queue}'" in str(self._error)
-
     def _close_channel(self, consumer: Any) -> None:
         # After a cancel by the broker it is still open, and what was delivered on it still ours.
         if consumer is not None:
@@ -219,6 +205,7 @@ class RabbitConsumer(Consumer, ChannelOwner):
     def _lose(self, error: Exception) -> None:
         """Let go of the channel at once: what workers settle from now on must not be written to it."""
         self.ready.clear()
+        self._losses += 1
         self._deliveries.lose()
         self._error = error
         self._changed.set()
@@ -289,6 +276,14 @@ class RabbitConsumer(Consumer, ChannelOwner):
         elif settlement is Settlement.RETRY:
             assert outcome.failure is not None
             self._republisher.move(message, retry_of(message, outcome.failure), self._deliveries)
+
+    def answer(self, message: Message, reply: Publication, otherwise: Publication) -> None:
+        """Publish a reply, then ack; see the contract."""
+
+        def refused(message: Message) -> None:
+            self._republisher.move(message, otherwise, self._deliveries)
+
+        self._republisher.move(message, reply, self._deliveries, refused)
 
     def _give_back(self, message: Message) -> None:
         if self._stopping.is_set() and not self.stopped.is_set():

@@ -31,4 +31,5 @@ def kombu_queue(subscription: Subscription) -> Any:
         exclusive=queue.exclusive,
         auto_delete=queue.auto_delete,
         queue_arguments=dict(queue.arguments) or None,
+        no_declare=not queue.declared,
     )

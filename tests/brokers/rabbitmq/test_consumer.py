@@ -17,6 +17,7 @@ from gevent.event import Event
 
 from greenmicro.amqp.topology import Queue, Subscription, queue_of_type
 from greenmicro.brokers.rabbitmq import consumer as consumer_module
+from greenmicro.brokers.rabbitmq import refusals
 from greenmicro.brokers.rabbitmq import republisher as republisher_module
 from greenmicro.messages import ATTEMPT_HEADER, Message
 from tests.brokers.rabbitmq.faults import alarm, close_connections
@@ -95,7 +96,7 @@ def test_a_queue_that_goes_between_declaring_and_binding(
         return Going(usual.name, usual.exchange, usual.routing_key, durable=usual.durable)
 
     monkeypatch.setattr(consumer_module, 'kombu_queue', going)
-    monkeypatch.setattr(consumer_module, 'REFUSED_RETRY_S', 10 * PATIENCE_S)
+    monkeypatch.setattr(refusals, 'REFUSED_RETRY_S', 10 * PATIENCE_S)
     side = new_side()
     inbox = side.subscribe('q')
     side.start_ready()
@@ -121,7 +122,7 @@ def test_other_arguments_later_are_waited_for(
     def told() -> list[str]:
         return [message for message in caplog.messages if message.startswith('queue q: not consuming')]
 
-    monkeypatch.setattr(consumer_module, 'REFUSED_RETRY_S', 0.01)
+    monkeypatch.setattr(refusals, 'REFUSED_RETRY_S', 0.01)
     side = new_side()
     inbox, other = side.subscribe('q'), side.subscribe('other')
     side.start_ready()

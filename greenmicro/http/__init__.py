@@ -1,0 +1,1 @@
+"""HTTP: requests as messages, and outcomes as responses."""
