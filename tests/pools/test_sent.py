@@ -124,6 +124,17 @@ def test_what_was_started_before_the_child_saw_the_recall_is_its_own() -> None:
     assert [entry.job for entry in line.line] == [jobs[1]]
 
 
+def test_what_runs_is_its_own_though_the_outcome_before_it_is_on_its_way() -> None:
+    line, progress, jobs = sent(4)
+    progress.finish(1, How.TOLD)
+    progress.start(2)
+    line.look()
+    line.look()
+    assert line.collect() == ([], [])
+    assert line.look() == jobs[2:]
+    assert [entry.job for entry in line.line] == jobs[:2]
+
+
 def test_a_child_that_gets_on_keeps_what_it_has() -> None:
     line, progress, _ = sent(5)
     for number in range(1, 6):
