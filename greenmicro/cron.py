@@ -46,7 +46,7 @@ class CronEntrypoint(TimeEntrypoint):
         self.expression = expression
         self.tz = tz
 
-    def time_faults(self) -> Iterator[str]:
+    def _time_faults(self) -> Iterator[str]:
         """Yield a sentence if its times make no sense."""
         try:
             zone = _zone(self.tz)
@@ -66,7 +66,7 @@ class CronEntrypoint(TimeEntrypoint):
             wanted = "wanted a cron expression such as '*/5 * * * *'"
             yield f'expression: {wanted}, found {self.expression!r} ({error})'
 
-    def times(self) -> str:
+    def _when(self) -> str:
         """Say when it ticks."""
         return f'cron {self.expression} {self.tz or "UTC"}'
 

@@ -145,7 +145,7 @@ class Dependency:
     #: Whether it calls other services: this one then listens for replies.
     has_calls = False
 
-    def exchanges(self, settings: Settings) -> Iterable[Exchange]:
+    def publishes_on(self, settings: Settings) -> Iterable[Exchange]:
         """Name what has to be declared before it publishes; asked once, in the service's process."""
         return ()
 

@@ -100,7 +100,7 @@ class Entrypoint:
     def stop(self) -> None:
         """Take no more; what was received is still worked off and settled."""
 
-    def close(self, timeout_s: float) -> None:
+    def say_goodbye(self, timeout_s: float) -> None:
         """Release what `setup` and `start` opened, all being settled; within so many seconds."""
 
     def message(
@@ -238,9 +238,9 @@ class TimeEntrypoint(Entrypoint):
         yield from super().faults(settings)
         if self.once not in (None, 'cluster'):
             yield f"once: wanted 'cluster' or None, found {self.once!r}"
-        yield from self.time_faults()
+        yield from self._time_faults()
 
-    def time_faults(self) -> Iterator[str]:
+    def _time_faults(self) -> Iterator[str]:
         """Yield a sentence if its times make no sense."""
         interval = self.interval_s
         number = isinstance(interval, (int, float)) and not isinstance(interval, bool)
@@ -254,9 +254,9 @@ class TimeEntrypoint(Entrypoint):
     def describe(self) -> str:
         """Say in one line, for the start log, when it ticks."""
         where = '' if self.once is None else ', once in the cluster'
-        return f'{self.times()}{where} -> {self.route.target}'
+        return f'{self._when()}{where} -> {self.route.target}'
 
-    def times(self) -> str:
+    def _when(self) -> str:
         """Say when it ticks."""
         return f'every {self.interval_s:g} s'
 

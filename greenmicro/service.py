@@ -129,7 +129,7 @@ class Service:
         announce(self)
         self.broker.declare(event_exchange(self.settings.service_name, self.settings))
         for dependency in _dependencies(self.entrypoints):
-            for exchange in dependency.exchanges(self.settings):
+            for exchange in dependency.publishes_on(self.settings):
                 self.broker.declare(exchange)
         self.broker.start(self.fail)
         for entrypoint in self.entrypoints:
@@ -218,9 +218,9 @@ class Service:
         """Once all is settled: an entrypoint that answers by itself still has to get its answers out."""
         for entrypoint in self._set_up:
             try:
-                entrypoint.close(_time_left(deadline))
+                entrypoint.say_goodbye(_time_left(deadline))
             except Exception:
-                logger.exception('%s: close() failed', entrypoint.name)
+                logger.exception('%s: say_goodbye() failed', entrypoint.name)
 
     def _wait_idle(self, deadline: float) -> bool:
         while not self.pool.wait_idle(min(POLL_S, max(0.0, deadline - time.monotonic()))):

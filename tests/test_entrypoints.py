@@ -25,7 +25,7 @@ def test_the_base_receives_and_claims_nothing() -> None:
     entrypoint.setup(service)  # type: ignore[arg-type]
     entrypoint.start()
     entrypoint.stop()
-    entrypoint.close(1.0)
+    entrypoint.say_goodbye(1.0)
     assert entrypoint.claim(service.settings) is None
     assert entrypoint.begin(message())
     assert entrypoint.holds(message())

@@ -29,7 +29,7 @@ def written(given: logging.LogRecord) -> dict[str, object]:
 def test_a_record_of_no_message_has_the_service_only() -> None:
     """A format that names the others must not fail."""
     given = record()
-    assert ContextFilter('shop').filter(given)
+    assert contextvars.Context().run(ContextFilter('shop').filter, given)
     assert (given.service, given.entrypoint, given.call_id, given.message_id) == ('shop', '-', '-', '-')  # type: ignore[attr-defined]
 
 

@@ -60,7 +60,7 @@ class Publisher(Dependency):
     def __init__(self, exchange: Exchange | str = '') -> None:
         self.exchange = exchange
 
-    def exchanges(self, settings: Settings) -> Iterable[Exchange]:
+    def publishes_on(self, settings: Settings) -> Iterable[Exchange]:
         """Name the exchange, if it is to be declared."""
         return [self.exchange] if isinstance(self.exchange, Exchange) else []
 

@@ -99,7 +99,7 @@ class HTTPEntrypoint(Entrypoint):
         """Take no more; what was received is still answered."""
         self.site.stop()
 
-    def close(self, timeout_s: float) -> None:
+    def say_goodbye(self, timeout_s: float) -> None:
         """Wait until the answers are out, and close all connections."""
         self.site.close(timeout_s)
 
