@@ -1,8 +1,10 @@
 """Charts by matplotlib, which comes with the extra `bench`; without it there is none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+Diagram = TypeVar('Diagram')
 
 COLOURS = ('#4c72b0', '#86a5d6', '#c44e52', '#e39b9d', '#55a868', '#8c8c8c')
 
@@ -24,7 +26,20 @@ class Panel(NamedTuple):
 
 
 def draw(path: Path, title: str, panels: Sequence[Panel]) -> Path | None:
-    """Draw panels side by side, two in a row, into a PNG file.
+    """Draw panels as `draw_each` does."""
+    return draw_each(path, title, panels, _draw_panel)
+
+
+def draw_each(
+    path: Path, title: str, diagrams: Sequence[Diagram], draw_one: Callable[[Any, Diagram], None]
+) -> Path | None:
+    """Draw diagrams side by side, two in a row, into a PNG file.
+
+    Args:
+        path: The file.
+        title: Stands above all.
+        diagrams: What is drawn.
+        draw_one: Draws one of them on matplotlib's axes.
 
     Returns:
         The path; None, and a line says so, where there is no matplotlib.
@@ -37,11 +52,11 @@ def draw(path: Path, title: str, panels: Sequence[Panel]) -> Path | None:
     mpl.use('agg')
     from matplotlib import pyplot as plt
 
-    rows, columns = (len(panels) + 1) // 2, min(2, len(panels))
+    rows, columns = (len(diagrams) + 1) // 2, min(2, len(diagrams))
     figure, axes = plt.subplots(rows, columns, figsize=(6.5 * columns, 3.6 * rows), squeeze=False)
-    for axis, panel in zip(axes.flat, panels, strict=False):
-        _draw_panel(axis, panel)
-    for axis in axes.flat[len(panels) :]:
+    for axis, diagram in zip(axes.flat, diagrams, strict=False):
+        draw_one(axis, diagram)
+    for axis in axes.flat[len(diagrams) :]:
         axis.axis('off')
     figure.suptitle(title)
     figure.tight_layout()

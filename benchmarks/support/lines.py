@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .charts import COLOURS
+from .charts import COLOURS, draw_each
 
 
 class Growth(NamedTuple):
@@ -24,31 +24,8 @@ class Growth(NamedTuple):
 
 
 def draw_lines(path: Path, title: str, diagrams: Sequence[Growth]) -> Path | None:
-    """Draw diagrams side by side, two in a row, into a PNG file.
-
-    Returns:
-        The path; None, and a line says so, where there is no matplotlib.
-    """
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        print('No chart: matplotlib is not installed (pip install -e ".[bench]").')
-        return None
-    mpl.use('agg')
-    from matplotlib import pyplot as plt
-
-    rows, columns = (len(diagrams) + 1) // 2, min(2, len(diagrams))
-    figure, axes = plt.subplots(rows, columns, figsize=(6.5 * columns, 3.6 * rows), squeeze=False)
-    for axis, diagram in zip(axes.flat, diagrams, strict=False):
-        _draw(axis, diagram)
-    for axis in axes.flat[len(diagrams) :]:
-        axis.axis('off')
-    figure.suptitle(title)
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-    return path
+    """Draw diagrams as `draw_each` does."""
+    return draw_each(path, title, diagrams, _draw)
 
 
 def _draw(axis: Any, diagram: Growth) -> None:

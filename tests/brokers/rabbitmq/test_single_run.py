@@ -35,7 +35,8 @@ class BrokerAndConsumer(RuleBasedStateMachine):
 
     What it cannot hold is told in ARCHITECTURE.md: a message of exactly the content of another one, flagged
     though no delivery of it was ever read here, is taken for that other one if the other's ack was written
-    and may have been lost. These are counted in `mistaken`, and nothing else may be acked unrun.
+    and may have been lost; or it is run in the place of one that was let go of unrun, which is then taken for
+    it in the same way. These are counted in `mistaken`, and nothing else may be acked unrun.
     """
 
     @initialize(quorum=st.booleans())
@@ -108,11 +109,16 @@ class BrokerAndConsumer(RuleBasedStateMachine):
         message = self.message(copy, tag)
         # White box: one that is known to be still with the broker is never mistaken.
         alike = self.deliveries._doubts._by_key.get(key_of(message), ())
+        let_go = key_of(message) in self.deliveries._dropped._counts
+        unread_double = copy.redelivered and self.copies[copy.content] > 1 and not copy.seen
         if self.deliveries.take_in(message):
             self.pending.append((message, copy))
             assert self.others or not message.delivery.suspect
-        elif copy.content.message_id is not None and self.copies[copy.content] > 1 and not copy.seen:
-            self.mistaken[copy.content] += not any(doubt.owed for doubt in alike)
+            mistaken = let_go  # for one that was let go of unrun: that one may be taken for this one later
+        else:
+            mistaken = not any(doubt.owed for doubt in alike)
+        if copy.content.message_id is not None and unread_double:
+            self.mistaken[copy.content] += mistaken
         copy.seen = True
 
     def message(self, copy: Copy, tag: int) -> Message:
