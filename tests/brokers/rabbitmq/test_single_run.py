@@ -110,6 +110,10 @@ class BrokerAndConsumer(RuleBasedStateMachine):
         # White box: one that is known to be still with the broker is never mistaken.
         alike = self.deliveries._doubts._by_key.get(key_of(message), ())
         let_go = key_of(message) in self.deliveries._dropped._counts
+        if (
+            not message.redelivered
+        ):  # what may be this one is not taken for a finished one: run twice, at worst
+            self.given_up[copy.content] += sum(not doubt.owed for doubt in alike)
         unread_double = copy.redelivered and self.copies[copy.content] > 1 and not copy.seen
         if self.deliveries.take_in(message):
             self.pending.append((message, copy))
