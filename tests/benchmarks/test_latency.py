@@ -7,7 +7,7 @@ PROGRAMS = {'bare consumer', 'service'}
 
 def test_it_measures_both_programs_idle_and_under_load(run: Run) -> None:
     """Both programs have a throughput, and latencies in order; the clock is one for all processes."""
-    output, data = run('latency', '--seconds', '0.3')
+    output, data = run('latency')
     assert data['full'].keys() == PROGRAMS
     assert data['loads'].keys() == {'idle', 'half load'}
     for load in data['loads'].values():

@@ -14,7 +14,7 @@ def test_it_measures_workloads_and_stops(run: Run) -> None:
     A target that computes for 10 ms costs at least about that: no processor time is lost. (How much more
     depends on what else the machine does.)
     """
-    output, data = run('modes', '--seconds', '0.3', '--mode', *MODES)
+    output, data = run('modes')
     assert {(row['workload'], row['mode']) for row in data['costs']} == {
         (work, mode) for work in WORKLOADS for mode in MODES
     }

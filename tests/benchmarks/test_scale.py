@@ -4,13 +4,13 @@ import re
 
 from tests.benchmarks.conftest import Run
 
+#: As the options say.
 AXES = {'queues': [1, 2], 'body': [1000], 'backlog': [300], 'workers': [5], 'replicas': [2]}
 
 
 def test_it_measures_each_axis(run: Run) -> None:
     """Each point has figures, and is set against the first one of its axis."""
-    axes = [f'{axis}={",".join(map(str, points))}' for axis, points in AXES.items()]
-    output, data = run('scale', '--messages', '200', '--axis', *axes)
+    output, data = run('scale')
     found = {axis: [row['point'] for row in measured['points']] for axis, measured in data['axes'].items()}
     assert found == AXES
     for axis, measured in data['axes'].items():

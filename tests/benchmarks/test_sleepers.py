@@ -5,7 +5,7 @@ from tests.benchmarks.conftest import Run
 
 def test_it_measures_time_and_growth(run: Run) -> None:
     """Two batches that sleep 1 s take 2 s at least; both processes grow, and are compared."""
-    output, data = run('sleepers', '--messages', '1000', '--workers', '500', '--sleep', '1')
+    output, data = run('sleepers')
     assert data['most_at_once'] == [500]
     assert data['first_start_to_last_end_s']['median'] >= 2.0
     for process in ('service', 'bare'):

@@ -5,7 +5,7 @@ from tests.benchmarks.conftest import Run
 
 def test_it_measures_start_idling_and_stop(run: Run) -> None:
     """The service and what it is compared with have figures; on a busy machine one round proves no order."""
-    output, data = run('startup', '--idle', '0.2')
+    output, data = run('startup')
     assert data['bare_s'].keys() == {'python alone', 'bare imports', 'bare consumer'}
     for figure in (*data['bare_s'].values(), data['first_message_s'], data['stop_s']):
         assert figure['median'] > 0
