@@ -15,7 +15,7 @@ from tests.support.ledger import Ledger
 from tests.support.raw_amqp import RawPublisher, short
 
 #: `FUZZ_MESSAGES=10000 FUZZ_SEED=5` sends more of them, and others.
-COUNT = int(os.environ.get('FUZZ_MESSAGES', '1000'))
+COUNT = int(os.environ.get('FUZZ_MESSAGES', '600'))
 SEED = int(os.environ.get('FUZZ_SEED', '1'))
 QUEUE = 'evt-source-#--service.work'
 DEAD = f'{QUEUE}.dead'
