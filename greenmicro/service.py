@@ -12,7 +12,7 @@ import gevent
 from gevent.event import AsyncResult, Event
 from gevent.pool import Group
 
-from greenmicro.amqp.topology import Queue, Subscription, event_exchange
+from greenmicro.amqp.topology import Subscription, event_exchange, passing_queue
 from greenmicro.brokers import broker_class
 from greenmicro.clock import tick_for_ever
 from greenmicro.dependencies import Dependency, no_calls
@@ -86,8 +86,7 @@ class Service:
             if lock.begin(message):  # whoever has put it there
                 lock.settle(message, Settlement.ACK, SUCCEEDED)
 
-        subscription = Subscription(Queue(queue, exclusive=True, auto_delete=True), None, '', 1, sole=True)
-        lock = self.broker.subscribe(subscription, drop, drop)
+        lock = self.broker.subscribe(Subscription(passing_queue(queue), None, '', 1, sole=True), drop, drop)
         return lambda: lock.active
 
     def spawn(self, function: Callable[..., None], *args: Any) -> None:

@@ -10,11 +10,11 @@ from greenmicro.amqp.topology import (
     Exchange,
     Queue,
     Subscription,
-    broadcast_queue,
     event_exchange,
     event_queue_name,
     length_fault,
     name_fault,
+    passing_queue,
     queue_of_type,
     queue_type_fault,
     singleton_queue_name,
@@ -170,7 +170,7 @@ class EventListener(Listener):
         """Return the queue as it is declared, and what feeds it."""
         name, exchange = self.queue_name(settings), event_exchange(self.source_service, settings)
         if self._passes:
-            return Subscription(broadcast_queue(name), exchange, self.event_name, prefetch, renamed=True)
+            return Subscription(passing_queue(name), exchange, self.event_name, prefetch, renamed=True)
         queue = queue_of_type(name, self.queue_type or settings.queue_type)
         return Subscription(queue, exchange, self.event_name, prefetch)
 

@@ -149,7 +149,7 @@ def singleton_queue_name(source_service: str, event_name: str) -> str:
     return f'evt-{source_service}-{event_name}'
 
 
-def broadcast_queue(name: str) -> Queue:
+def passing_queue(name: str) -> Queue:
     """Return a queue that goes with its connection; durable, as nameko's are, and of the type that can."""
     return Queue(name, exclusive=True, auto_delete=True, arguments={'x-queue-type': 'classic'})
 

@@ -45,7 +45,7 @@ class Caller:
             Subscription(queue, EXCHANGE, self._key, PREFETCH, lasting=True), self._receive, self._lose
         )
 
-    def begin(self, call: Call) -> PendingReply:
+    def begin(self, call: Call) -> AwaitedReply:
         """Send a request; returns at once, and never raises: what goes wrong is told to who waits."""
         correlation_id = new_id()
         asked = call.publication
@@ -63,7 +63,7 @@ class Caller:
         self._waiting[correlation_id] = reply
         deadline = time.monotonic() + call.timeout_s
         gevent.spawn(self._send, publication, reply, deadline)
-        return PendingReply(self, reply, call, deadline)
+        return AwaitedReply(self, reply, call, deadline)
 
     @property
     def losses(self) -> int:
@@ -95,7 +95,7 @@ class Caller:
         self._receive(message)  # a reply harms nobody
 
 
-class PendingReply:
+class AwaitedReply:
     """Waits for the reply to one call."""
 
     def __init__(self, caller: Caller, reply: AsyncResult[Reply], call: Call, deadline: float) -> None:

@@ -121,9 +121,11 @@ class Republisher:
             else:
                 deliveries.ack(message)
                 break
-        self._staying[queue] -= stays
-        if not self._staying[queue]:
-            self._told.pop(queue, None)
+        if stays:  # else nothing was noted; replies have a key for each caller that there ever was
+            self._staying[queue] -= 1
+            if not self._staying[queue]:
+                del self._staying[queue]
+                self._told.pop(queue, None)
 
     def _publish(self, message: Message, publication: Publication) -> None:
         """Publish, with less of its headers where AMQP cannot carry them."""

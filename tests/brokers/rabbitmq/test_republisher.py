@@ -6,8 +6,30 @@ from greenmicro.brokers.rabbitmq.publications import pack_publication
 from greenmicro.brokers.rabbitmq.republisher import slimmer
 from greenmicro.errors import PayloadError
 from greenmicro.messages import ATTEMPT_HEADER, CRASHES_HEADER, SUSPICIONS_HEADER, Publication
+from tests.brokers.sides import DEADLINE_S, NewSide, event
 
 FRAME_MAX = 131_072
+
+
+@pytest.fixture
+def uri(amqp_uri: str) -> str:
+    """RabbitMQ, with a vhost of this test's own."""
+    return amqp_uri
+
+
+def test_nothing_is_kept_of_what_has_moved_on(new_side: NewSide) -> None:
+    """A service that answers has a new key for each caller that there ever was."""
+    side = new_side()
+    inbox = side.subscribe('q', exchange=None)
+    broker = side.start_ready().broker
+    for number in range(5):
+        broker.publish(event(b'%d' % number, 'q', exchange=''))
+        answer = event(b'', f'caller-{number}', exchange='amq.topic', mandatory=False)
+        inbox.consumer.answer(inbox.next(), answer, answer)
+    republisher = broker._republisher  # type: ignore[attr-defined]
+    republisher.wait(DEADLINE_S)
+    assert not republisher._staying
+    assert not republisher._told
 
 
 @pytest.mark.parametrize(
