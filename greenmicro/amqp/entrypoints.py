@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 KINDS = ('pool', 'singleton', 'broadcast')
 
 
-class Listener(Entrypoint):
+class Listener(Entrypoint, ABC):
     """Consumes from a queue; a message is acknowledged once its outcome is known."""
 
     dead_letters = True
