@@ -29,6 +29,7 @@ beginning with another one each time; ratios are of two figures of the same roun
 import argparse
 import itertools
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from textwrap import fill
 from typing import Any
 
@@ -113,6 +114,8 @@ def options_of() -> argparse.Namespace:
     made.add_argument('--disk', action='store_true', help="leave the broker's files on disk")
     made.add_argument('--readme', action='store_true', help='put ratios and chart into the README')
     options = parse(made)
+    if options.readme and find_spec('matplotlib') is None:  # else an old chart would stand beside the table
+        made.error('--readme draws a chart: pip install -e ".[bench]"')
     options.seconds = options.seconds or (0.7 if options.quick else 3.0)
     return options
 
